@@ -1,0 +1,46 @@
+// Types of values inside a program, and of the columns a model reads.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace mlcore {
+
+// Element type of a block (a value inside the graph) or of a constant slab.
+// Blocks are f64, f32, i64, i32 (codes) or str; u8 and u32 occur in constants only.
+enum class DType : uint8_t { f64, f32, i64, i32, u32, u8, str };
+
+// One string of a str block: borrowed UTF-8. A missing string has a null `data`, and then `size`
+// says which missing it is (columns that learned None and NaN as different categories need to know).
+struct StringRef {
+  const char* data;
+  int64_t size;
+};
+enum MissingKind : int64_t { kNull = 0, kNone = 1, kNaN = 2 };
+
+size_t size_of(DType type);  // bytes per element; StringRef for str
+std::string_view name_of(DType type);
+std::optional<DType> dtype_named(std::string_view name);
+
+enum class Kind : uint8_t {
+  boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64,
+  float16, float32, float64, string, date32, date64, timestamp,
+};
+enum class TimeUnit : uint8_t { second, milli, micro, nano };
+
+// Logical type of an input column, as the schema of an artifact states it.
+struct LogicalType {
+  Kind kind = Kind::float64;
+  TimeUnit unit = TimeUnit::nano;  // timestamp only
+  std::string timezone;            // timestamp only; empty: no zone
+
+  bool operator==(const LogicalType&) const = default;
+};
+
+// "float64", "string", "timestamp[us]", "timestamp[us, Europe/Paris]".
+std::string name_of(const LogicalType& type);
+std::optional<LogicalType> logical_type_named(std::string_view name);
+
+}  // namespace mlcore

@@ -1,0 +1,130 @@
+// OpDef: everything the engine knows of an op. One definition per op; registry.cc names them all.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ir/program.h"
+
+namespace mlcore {
+
+// A block of one chunk of rows, column-major: element (row, column) at data[column * rows + row].
+// A chunk of one row is therefore contiguous.
+struct BlockView {
+  const void* data;
+  int64_t rows;
+  int64_t width;
+
+  template <class T>
+  const T* column(int64_t index) const {
+    return static_cast<const T*>(data) + index * rows;
+  }
+};
+struct MutableBlock {
+  void* data;
+  int64_t rows;
+  int64_t width;
+
+  template <class T>
+  T* column(int64_t index) const {
+    return static_cast<T*>(data) + index * rows;
+  }
+};
+
+struct StepArgs {
+  std::span<const BlockView> inputs;
+  MutableBlock output;
+  void* scratch;      // scratch_bytes(rows) bytes, 64-byte aligned
+  int64_t first_row;  // row number of the chunk's first row in the table, for messages
+};
+
+// A node lowered for this machine. Immutable; run() neither allocates nor locks.
+class Step {
+ public:
+  virtual ~Step() = default;
+  // Throws ErrorCode::input, naming path, column and value, when the op refuses a value.
+  virtual void run(const StepArgs& args) const = 0;
+  virtual size_t scratch_bytes(int64_t rows) const {
+    (void)rows;
+    return 0;
+  }
+};
+
+// Typed, checked access to a node while it is validated or lowered. Every read marks the name as known;
+// what a validate never read is an error (`finish`), so no attribute or constant is silently ignored.
+class NodeReader {
+ public:
+  NodeReader(const Program& program, const Node& node) : program_(program), node_(node) {}
+
+  const Program& program() const { return program_; }
+  const Node& node() const { return node_; }
+  std::string where() const;  // "op 'bin' of step 'pipeline / kbins'"
+
+  size_t input_count() const { return node_.inputs.size(); }
+  ValueType input(size_t index) const { return program_.nodes[static_cast<size_t>(node_.inputs[index])].type; }
+  void expect_inputs(size_t count) const;
+  void expect_dtype(size_t index, std::initializer_list<DType> allowed) const;
+
+  bool has_attribute(std::string_view name) const;
+  bool flag(std::string_view name) const;            // required
+  bool flag_or(std::string_view name, bool fallback) const;
+  int64_t integer(std::string_view name) const;      // required
+  int64_t integer_or(std::string_view name, int64_t fallback) const;
+  // required; one of `allowed`
+  const std::string& choice(std::string_view name, std::initializer_list<std::string_view> allowed) const;
+  DType dtype(std::string_view name, std::initializer_list<DType> allowed) const;
+
+  bool has_constant(std::string_view name) const;
+  // required; of `type`; `size` < 0: any number of elements
+  const Constant& constant(std::string_view name, DType type, int64_t size = -1) const;
+  // required; any of `allowed`
+  const Constant& constant_of(std::string_view name, std::initializer_list<DType> allowed, int64_t size = -1) const;
+
+  void finish() const;  // throws if an attribute or constant was never read
+
+  template <class... Parts>
+  void expect(bool condition, const Parts&... parts) const {
+    if (!condition) [[unlikely]]
+      fail(ErrorCode::program, where(), ": ", parts...);
+  }
+
+ private:
+  const Program& program_;
+  const Node& node_;
+  mutable std::set<std::string, std::less<>> read_;
+};
+
+enum class Exactness {
+  exact,      // the library's bits
+  tolerance,  // dot products, exp and log and their kin: within the bound in docs/guarantees
+};
+
+struct OpDef {
+  std::string_view name;
+  Exactness (*exactness)(const NodeReader&);
+  // Checks inputs, attributes, constants (sizes, ranges, order: run() trusts them) and returns the output type.
+  ValueType (*validate)(const NodeReader&);
+  std::unique_ptr<Step> (*lower)(const NodeReader&);
+  // Output shares its input's storage and `run` only looks (the "check" op).
+  bool in_place = false;
+};
+
+inline Exactness always_exact(const NodeReader&) { return Exactness::exact; }
+inline Exactness always_tolerance(const NodeReader&) { return Exactness::tolerance; }
+
+// Name of the schema column behind a node's value when it is one column read through check/fill/cast; else the path.
+std::string column_label(const NodeReader& node, size_t input, int64_t column);
+
+// All ops, sorted by name.
+std::span<const OpDef* const> all_ops();
+const OpDef& op_named(std::string_view name, std::string_view path);  // throws ErrorCode::program
+
+// Fills `type` of every node, checks every edge, attribute, constant and output. Throws ErrorCode::program.
+void validate_program(Program& program);
+
+}  // namespace mlcore
