@@ -1,0 +1,325 @@
+"""What a front end sees while it fills a program: frames of symbolic columns, and the builder behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from mlcore import _core
+from mlcore.errors import Problem
+from mlcore.frontends import registry
+
+__all__ = ["Context", "Frame", "Output", "Outputs", "Part", "RawColumn", "Refused", "Value"]
+
+Array = npt.NDArray[Any]
+
+
+class Refused(Exception):
+    """Raised by `Context.refuse`; the dispatcher turns it into a `Problem` and goes on with the other steps."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Value:
+    """A block in the program: node id, element type (``"f64"``, ``"f32"``, ``"i64"``, ``"i32"``, ``"str"``), columns."""
+
+    id: int
+    dtype: str
+    width: int
+
+
+@dataclass
+class RawColumn:
+    """A column of the table that the user passes.
+
+    ``logical`` is the schema type (``"float64"``, ``"int32"``, ``"string"``, ``"bool"``, ``"timestamp[us]"`` ...);
+    None until the first step that reads the column decides it, which happens only without a sample.
+    """
+
+    name: str
+    index: int
+    logical: str | None = None
+    nullable: bool = True
+    distinguishes_missing: bool = False
+    values: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Adjacent columns of a frame: one raw column, or all columns of a block."""
+
+    column: RawColumn | None = None
+    value: Value | None = None
+
+    @property
+    def width(self) -> int:
+        return 1 if self.value is None else self.value.width
+
+
+class Frame:
+    """What a step receives as X or returns: columns by position, with names where the original has them.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    names : list of str or None
+        Column names when the step sees a data frame; None for bare arrays.
+    sparse : bool
+        The original passes a scipy sparse matrix here; zeros are then absent entries (XGBoost reads them as missing).
+    """
+
+    def __init__(
+        self, ctx: Context, parts: Sequence[Part], names: Sequence[str] | None = None, *, sparse: bool = False
+    ) -> None:
+        self.ctx = ctx
+        self.parts = tuple(parts)
+        self.names = None if names is None else list(names)
+        self.sparse = sparse
+        self.width = sum(part.width for part in self.parts)
+
+    @classmethod
+    def of(cls, ctx: Context, value: Value, names: Sequence[str] | None = None, *, sparse: bool = False) -> Frame:
+        """A frame over one block."""
+        return cls(ctx, [Part(value=value)], names, sparse=sparse)
+
+    @classmethod
+    def hstack(cls, ctx: Context, frames: Sequence[Frame], *, sparse: bool = False) -> Frame:
+        """Frames side by side (as NumPy's or scipy's hstack; dtypes are unified when the block is read)."""
+        parts = [part for frame in frames for part in frame.parts]
+        names: list[str] | None = []
+        for frame in frames:
+            if frame.names is None or names is None:
+                names = None
+            else:
+                names += frame.names
+        return cls(ctx, parts, names, sparse=sparse)
+
+    def kinds(self) -> list[str | None]:
+        """Element type of every column: a raw column's logical type (or None, undecided), else the block's dtype."""
+        out: list[str | None] = []
+        for part in self.parts:
+            out += [part.column.logical] if part.column is not None else [part.value.dtype] * part.width  # type: ignore[union-attr]
+        return out
+
+    def label(self, index: int) -> str:
+        """Name of a column for messages."""
+        return self.names[index] if self.names is not None else f"x{index}"
+
+    def part_at(self, index: int) -> tuple[Part, int]:
+        """The part that holds column ``index``, and the column's position inside it."""
+        for part in self.parts:
+            if index < part.width:
+                return part, index
+            index -= part.width
+        raise IndexError(index)
+
+    def take(self, indices: Iterable[int]) -> Frame:
+        """Columns by position, in the given order, repeats allowed."""
+        wanted = [int(index) for index in indices]
+        parts: list[Part] = []
+        start = 0
+        while start < len(wanted):
+            part, offset = self.part_at(wanted[start])
+            if part.value is None:
+                parts.append(part)
+                start += 1
+                continue
+            # gather the run of wanted columns that live in the same block into one select
+            run = [offset]
+            while start + len(run) < len(wanted):
+                other, position = self.part_at(wanted[start + len(run)])
+                if other is not part:
+                    break
+                run.append(position)
+            value = part.value
+            if run != list(range(value.width)):
+                value = self.ctx.node("select", [value], constants={"indices": np.asarray(run, dtype=np.int64)})
+            parts.append(Part(value=value))
+            start += len(run)
+        names = None if self.names is None else [self.names[index] for index in wanted]
+        return Frame(self.ctx, parts, names, sparse=self.sparse)
+
+    def column(self, index: int, dtype: str) -> Value:
+        """One column as a block of width 1: ``"str"``, ``"i64"``, ``"f64"`` or ``"f32"``. Refuses what cannot be that."""
+        return self.ctx.values_of(self.take([index]), dtype)
+
+    def block(self, dtype: str) -> Value:
+        """All columns as one block of ``"f64"``, ``"f32"``, ``"i64"`` or ``"str"``."""
+        return self.ctx.values_of(self, dtype)
+
+    def float_dtype(self) -> str:
+        """``"f32"`` where scikit-learn's ``check_array(dtype=FLOAT_DTYPES)`` keeps float32, else ``"f64"``."""
+        narrow = {"f32", "float32"}
+        kinds = self.kinds()
+        return "f32" if kinds and all(kind in narrow for kind in kinds) else "f64"
+
+
+@dataclass
+class Output:
+    """One array that a method of the original returns.
+
+    Attributes
+    ----------
+    value : Value
+        The block; i64 positions in ``classes`` when those are given.
+    dtype : str
+        NumPy dtype of the original's array (``"float32"``, ``"int64"``, ``"bool"``, ``"object"``, ``"<U5"``).
+    vector : bool
+        Whether the original returns shape (n,) rather than (n, width).
+    classes : ndarray or None
+        Labels that the i64 block points into.
+    names : list of str or None
+        A name per column of the block: class labels, feature names, target names.
+    """
+
+    value: Value
+    dtype: str
+    vector: bool = False
+    classes: Array | None = None
+    names: list[str] | None = None
+
+
+# method name ("predict", "predict_proba", "decision_function", "transform", ...) -> array, or list of arrays
+Outputs = dict[str, "Output | list[Output]"]
+
+
+class Context:
+    """The program under construction and where we are in the pipeline."""
+
+    def __init__(self) -> None:
+        self.builder = _core.ProgramBuilder()
+        self.columns: list[RawColumn] = []
+        self.problems: list[Problem] = []
+        self._path: list[str] = []
+
+    # -- where we are -------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        return " / ".join(self._path) or "model"
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Everything inside belongs to the step ``name``."""
+        self._path.append(name)
+        try:
+            yield
+        finally:
+            self._path.pop()
+
+    def refuse(
+        self,
+        what: str,
+        *,
+        parameter: str | None = None,
+        column: str | None = None,
+        alternative: str | None = None,
+    ) -> NoReturn:
+        """Give up on the current step: it cannot be reproduced exactly."""
+        raise Refused(Problem(self.path, what, parameter, column, alternative))
+
+    # -- the table ----------------------------------------------------------------------------------------------
+
+    def add_column(self, name: str, logical: str | None = None) -> RawColumn:
+        """Declare the next column of the input table."""
+        column = RawColumn(name, len(self.columns), logical)
+        self.columns.append(column)
+        return column
+
+    def raw_value(self, column: RawColumn, dtype: str) -> Value:
+        """A raw column as a block of width 1; decides the column's logical type if nothing has yet."""
+        if column.logical is None:
+            column.logical = {"str": "string", "i64": "int64", "f64": "float64", "f32": "float32"}[dtype]
+        if (column.logical == "string") != (dtype == "str"):
+            self.refuse(
+                f"expected a {'string' if dtype == 'str' else 'numeric'} column but the schema says {column.logical}",
+                column=column.name,
+                alternative="pass `sample=` with the column's real type",
+            )
+        if dtype not in column.values:
+            column.values[dtype] = self.node("column", [], attrs={"column": column.index, "dtype": dtype})
+        return column.values[dtype]
+
+    def values_of(self, frame: Frame, dtype: str) -> Value:
+        """All columns of ``frame`` as one block of ``dtype``."""
+        values: list[Value] = []
+        for part in frame.parts:
+            if part.column is not None:
+                values.append(self.raw_value(part.column, dtype))
+                continue
+            assert part.value is not None
+            value = part.value
+            if value.dtype != dtype:
+                if "str" in (value.dtype, dtype):
+                    self.refuse(f"expected a {dtype} column but found {value.dtype}", column=frame.label(0))
+                value = self.node("cast", [value], attrs={"dtype": dtype})
+            values.append(value)
+        if not values:
+            self.refuse("expected at least one column but found none")
+        return values[0] if len(values) == 1 else self.node("concat", values)
+
+    # -- nodes --------------------------------------------------------------------------------------------------
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[Value],
+        attrs: Mapping[str, bool | int | str] | None = None,
+        constants: Mapping[str, Any] | None = None,
+    ) -> Value:
+        """Append a node; the ops are listed in docs/design/0001. Arrays pass as ndarray, strings as list of str."""
+        if op == "column":
+            column = self.columns[int((attrs or {})["column"])]
+            self.declare(column)
+        node_id, dtype, width = self.builder.add(
+            op, self.path, [value.id for value in inputs], dict(attrs or {}), dict(constants or {})
+        )
+        return Value(node_id, dtype, width)
+
+    def declare(self, column: RawColumn) -> None:
+        """Tell the builder the schema of a column (again, after a change of its flags)."""
+        self.builder.set_column(
+            column.index, column.name, column.logical or "float64", column.nullable, column.distinguishes_missing
+        )
+
+    # -- dispatch -----------------------------------------------------------------------------------------------
+
+    def compile(self, estimator: object, frame: Frame, name: str | None = None) -> Any:
+        """Compile a nested estimator: a `Frame` (transform) or `Outputs` (model).
+
+        A refusal inside is recorded, and a placeholder of the right width is returned so that the remaining
+        steps are checked in the same pass; the caller of the top level raises if any problem was recorded.
+        """
+        with self.step(name or type(estimator).__name__.lower()):
+            entry = registry.entry_for(estimator)
+            try:
+                if entry is None:
+                    cls = type(estimator)
+                    self.refuse(
+                        f"{cls.__module__}.{cls.__qualname__} is not supported",
+                        alternative="see the supported matrix in the docs, or compile the steps before it",
+                    )
+                return entry.compile(estimator, frame, self)
+            except Refused as refused:
+                self.problems.append(refused.problem)
+                return self.placeholder(estimator, frame, entry)
+
+    def placeholder(self, estimator: Any, frame: Frame, entry: registry.Entry | None) -> Any:
+        """Zeros in the shape the refused step would have given; raises `Refused` when that is unknown."""
+        if entry is not None and entry.kind == "model" or not hasattr(estimator, "transform"):
+            value = self.node("broadcast", [], constants={"value": np.zeros(1)})
+            return {"predict": Output(value, "float64", vector=True)}
+        try:
+            names = list(estimator.get_feature_names_out())
+        except Exception:  # any failure of a foreign object means: width unknown
+            width = getattr(estimator, "_n_features_out", frame.width)
+            names = [f"x{index}" for index in range(int(width))]
+        return Frame.of(self, self.node("broadcast", [], constants={"value": np.zeros(max(len(names), 1))}), names)
