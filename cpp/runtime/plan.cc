@@ -1,0 +1,226 @@
+#include "runtime/plan.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "runtime/fp_environment.h"
+
+namespace mlcore {
+namespace {
+
+constexpr size_t kArenaTarget = size_t{512} << 10;  // bytes; a chunk's blocks should stay in the L2 cache
+constexpr int64_t kMaxChunkRows = 512;
+constexpr size_t kAlign = 64;
+
+size_t align_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
+
+// Columns of memory that one or more values share: a `check` shares its input's, and a value that only a
+// `concat` reads is written straight into that concat's region.
+struct Region {
+  size_t bytes_per_row;
+  int32_t first;  // nodes between which the region is alive
+  int32_t last;
+  int32_t parent = -1;  // region it sits in
+  int64_t column_offset = 0;
+};
+
+// First-fit allocation of regions whose lifetimes overlap.
+size_t allocate(std::vector<Region>& regions, std::vector<size_t>& offsets) {
+  std::vector<int32_t> order;
+  for (size_t i = 0; i < regions.size(); ++i)
+    if (regions[i].parent < 0) order.push_back(static_cast<int32_t>(i));
+  std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    return regions[static_cast<size_t>(a)].first < regions[static_cast<size_t>(b)].first;
+  });
+  std::vector<int32_t> alive;  // by offset
+  size_t total = 0;
+  for (int32_t id : order) {
+    const Region& region = regions[static_cast<size_t>(id)];
+    std::erase_if(alive, [&](int32_t other) { return regions[static_cast<size_t>(other)].last < region.first; });
+    size_t at = 0;
+    size_t position = 0;
+    for (; position < alive.size(); ++position) {
+      const auto other = static_cast<size_t>(alive[position]);
+      if (at + region.bytes_per_row <= offsets[other]) break;
+      at = offsets[other] + regions[other].bytes_per_row;
+    }
+    offsets[static_cast<size_t>(id)] = at;
+    alive.insert(alive.begin() + static_cast<ptrdiff_t>(position), id);
+    total = std::max(total, at + region.bytes_per_row);
+  }
+  return total;
+}
+
+template <class T>
+void transpose(const BlockView& block, T* destination) {
+  constexpr int64_t kTile = 16;
+  for (int64_t column = 0; column < block.width; column += kTile) {
+    const int64_t end = std::min(column + kTile, block.width);
+    for (int64_t row = 0; row < block.rows; ++row)
+      for (int64_t c = column; c < end; ++c) destination[row * block.width + c] = block.column<T>(c)[row];
+  }
+}
+
+}  // namespace
+
+std::byte* Workspace::reserve(size_t bytes) {
+  if (arena_.size() < bytes + kAlign) arena_.resize(bytes + kAlign);
+  const auto address = reinterpret_cast<uintptr_t>(arena_.data());
+  return arena_.data() + (align_up(address, kAlign) - address);
+}
+
+Plan::Plan(const Program& program) : program_(program), used_columns_(program.schema.size()) {
+  const size_t count = program.nodes.size();
+  steps_.resize(count);
+  for (size_t i = 0; i < count; ++i) {
+    const Node& node = program.nodes[i];
+    const NodeReader reader(program, node);
+    steps_[i] = op_named(node.op, node.path).lower(reader);
+    if (node.op == "column") used_columns_[static_cast<size_t>(reader.integer("column"))] = true;
+    max_inputs_ = std::max(max_inputs_, node.inputs.size());
+  }
+  outputs_of_.resize(count);
+  std::vector<uint8_t> wanted(count);
+  for (size_t i = 0; i < program.outputs.size(); ++i) {
+    const auto value = static_cast<size_t>(program.outputs[i].value);
+    outputs_of_[value].push_back(static_cast<int32_t>(i));
+    std::fill(wanted.begin(), wanted.end(), uint8_t{0});
+    wanted[value] = 1;
+    for (size_t node = value + 1; node-- > 0;)
+      if (wanted[node])
+        for (int32_t input : program.nodes[node].inputs) wanted[static_cast<size_t>(input)] = 1;
+    auto& needed = needed_.emplace_back();
+    for (size_t node = 0; node <= value; ++node)
+      if (wanted[node]) needed.push_back(static_cast<int32_t>(node));
+  }
+  lay_out();
+}
+
+void Plan::lay_out() {
+  const auto& nodes = program_.nodes;
+  std::vector<Region> regions;
+  std::vector<int32_t> region_of(nodes.size());
+  std::vector<std::vector<int32_t>> readers(nodes.size());  // per region: nodes that read it, in_place ones apart
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const Node& node = nodes[i];
+    const auto id = static_cast<int32_t>(i);
+    const bool in_place = op_named(node.op, node.path).in_place;
+    for (int32_t input : node.inputs) {
+      const auto region = static_cast<size_t>(region_of[static_cast<size_t>(input)]);
+      regions[region].last = id;
+      if (!in_place) readers[region].push_back(id);
+    }
+    if (in_place) {
+      region_of[i] = region_of[static_cast<size_t>(node.inputs[0])];
+      continue;
+    }
+    region_of[i] = static_cast<int32_t>(regions.size());
+    const size_t bytes = size_of(node.type.dtype) * static_cast<size_t>(node.type.width);
+    regions.push_back({align_up(bytes, 8), id, id, -1, 0});
+  }
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (nodes[i].op != "concat") continue;
+    const auto target = static_cast<size_t>(region_of[i]);
+    int64_t column = 0;
+    bool all_inside = true;
+    for (int32_t input : nodes[i].inputs) {
+      const auto id = static_cast<size_t>(region_of[static_cast<size_t>(input)]);
+      if (readers[id].size() == 1 && regions[id].parent < 0) {
+        regions[id].parent = static_cast<int32_t>(target);
+        regions[id].column_offset = column;
+        regions[target].first = std::min(regions[target].first, regions[id].first);
+      } else {
+        all_inside = false;
+      }
+      column += nodes[static_cast<size_t>(input)].type.width;
+    }
+    if (all_inside) steps_[i] = nullptr;
+  }
+  // a region inside a concat that is itself inside a later one keeps the outermost alive from its own start
+  for (auto& region : regions)
+    for (int32_t outer = region.parent; outer >= 0; outer = regions[static_cast<size_t>(outer)].parent)
+      regions[static_cast<size_t>(outer)].first = std::min(regions[static_cast<size_t>(outer)].first, region.first);
+
+  // scratch is a region of its own, alive for one step
+  std::vector<size_t> offsets(regions.size());
+  bytes_per_row_ = allocate(regions, offsets);
+  places_.resize(nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    auto id = static_cast<size_t>(region_of[i]);
+    int64_t column = 0;
+    while (regions[id].parent >= 0) {
+      column += regions[id].column_offset;
+      id = static_cast<size_t>(regions[id].parent);
+    }
+    places_[i] = {offsets[id], column};
+  }
+  const auto rows = static_cast<int64_t>(kArenaTarget / std::max<size_t>(bytes_per_row_, 1));
+  chunk_rows_ = std::clamp<int64_t>(rows, 1, kMaxChunkRows);
+}
+
+void Plan::copy_out(const BlockView& block, DType dtype, int64_t first, void* destination) const {
+  const size_t row_bytes = size_of(dtype) * static_cast<size_t>(block.width);
+  auto* target = static_cast<std::byte*>(destination) + static_cast<size_t>(first) * row_bytes;
+  if (block.width == 1 || block.rows == 1) {
+    std::memcpy(target, block.data, row_bytes * static_cast<size_t>(block.rows));
+    return;
+  }
+  switch (size_of(dtype)) {
+    case 8: return transpose(block, reinterpret_cast<uint64_t*>(target));
+    case 4: return transpose(block, reinterpret_cast<uint32_t*>(target));
+    case 16: return transpose(block, reinterpret_cast<StringRef*>(target));
+    default: return transpose(block, reinterpret_cast<uint8_t*>(target));
+  }
+}
+
+void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
+               std::span<void* const> destinations, Workspace& workspace) const {
+  const FpEnvironment environment;
+  const auto& nodes = program_.nodes;
+  workspace.wanted_.assign(nodes.size(), 0);
+  workspace.destinations_.assign(program_.outputs.size(), nullptr);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    workspace.destinations_[static_cast<size_t>(outputs[i])] = destinations[i];
+    for (int32_t node : needed_[static_cast<size_t>(outputs[i])]) workspace.wanted_[static_cast<size_t>(node)] = 1;
+  }
+
+  const int64_t capacity = std::min(chunk_rows_, rows);
+  const size_t values = align_up(bytes_per_row_ * static_cast<size_t>(capacity), kAlign);
+  size_t scratch = 0;
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (workspace.wanted_[i] && steps_[i]) scratch = std::max(scratch, steps_[i]->scratch_bytes(capacity));
+  const size_t input_views = align_up(max_inputs_ * sizeof(BlockView), kAlign);
+  std::byte* arena = workspace.reserve(values + input_views + scratch);
+  auto* inputs = reinterpret_cast<BlockView*>(arena + values);
+  std::byte* scratch_memory = arena + values + input_views;
+
+  for (int64_t first = 0; first < rows; first += capacity) {
+    const int64_t n = std::min(capacity, rows - first);
+    const auto address = [&](size_t node) {
+      const Place& place = places_[node];
+      return arena + place.region_offset * static_cast<size_t>(capacity) +
+             size_of(nodes[node].type.dtype) * static_cast<size_t>(place.column_offset * n);
+    };
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (!workspace.wanted_[i]) continue;
+      const Node& node = nodes[i];
+      const MutableBlock output{address(i), n, node.type.width};
+      if (node.op == "column") {
+        source.read(static_cast<int32_t>(std::get<int64_t>(node.attributes.find("column")->second)), first, n,
+                    node.type.dtype, output.data);
+      } else if (steps_[i]) {
+        for (size_t k = 0; k < node.inputs.size(); ++k) {
+          const auto input = static_cast<size_t>(node.inputs[k]);
+          inputs[k] = {address(input), n, nodes[input].type.width};
+        }
+        steps_[i]->run({{inputs, node.inputs.size()}, output, scratch_memory, first});
+      }
+      for (int32_t index : outputs_of_[i])
+        if (void* destination = workspace.destinations_[static_cast<size_t>(index)])
+          copy_out({output.data, n, output.width}, node.type.dtype, first, destination);
+    }
+  }
+}
+
+}  // namespace mlcore

@@ -1,0 +1,74 @@
+// Plan: a program lowered for this machine. The only way anything is computed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "ir/program.h"
+#include "ops/op.h"
+
+namespace mlcore {
+
+// Where a plan reads its input columns from.
+class Source {
+ public:
+  virtual ~Source() = default;
+  // Rows [first, first + n) of a schema column as `dtype` into `out`, which holds n elements.
+  virtual void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const = 0;
+};
+
+// The caller's memory for one run at a time; grows on first use and is reused afterwards.
+class [[gnu::visibility("default")]] Workspace {
+ public:
+  Workspace() = default;
+  Workspace(Workspace&&) = default;
+  Workspace& operator=(Workspace&&) = default;
+
+ private:
+  friend class Plan;
+  std::byte* reserve(size_t bytes);
+
+  std::vector<std::byte> arena_;
+  std::vector<uint8_t> wanted_;       // per node: compute it
+  std::vector<void*> destinations_;   // per output, null when not asked for
+};
+
+class Plan {
+ public:
+  // `program` must be validated and must outlive the plan.
+  explicit Plan(const Program& program);
+
+  // Computes `outputs` (indices into program.outputs) for rows [0, rows) of `source`. destinations[i] receives
+  // output i as a row-major [rows, width] array of the block's dtype. Throws ErrorCode::input.
+  void run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
+           std::span<void* const> destinations, Workspace& workspace) const;
+
+  // Schema columns that some node reads; the others may be absent from a table.
+  const std::vector<bool>& used_columns() const { return used_columns_; }
+  int64_t chunk_rows() const { return chunk_rows_; }
+
+ private:
+  // Where a value lives: a run of columns inside a region of the arena.
+  struct Place {
+    size_t region_offset = 0;   // bytes per row before the region; times chunk capacity gives its address
+    int64_t column_offset = 0;  // columns before the value inside the region
+  };
+
+  void lay_out();
+  void copy_out(const BlockView& block, DType dtype, int64_t first, void* destination) const;
+
+  const Program& program_;
+  std::vector<std::unique_ptr<Step>> steps_;  // null for `column`, and for a `concat` whose inputs are in place
+  std::vector<Place> places_;
+  std::vector<std::vector<int32_t>> needed_;   // per output: nodes to compute, ascending
+  std::vector<std::vector<int32_t>> outputs_of_;  // per node: outputs that show it
+  std::vector<bool> used_columns_;
+  size_t bytes_per_row_ = 0;
+  size_t max_inputs_ = 0;
+  int64_t chunk_rows_ = 1;
+};
+
+}  // namespace mlcore
