@@ -77,7 +77,8 @@ Plan::Plan(const Program& program) : program_(program), used_columns_(program.sc
     const Node& node = program.nodes[i];
     const NodeReader reader(program, node);
     steps_[i] = op_named(node.op, node.path).lower(reader);
-    if (node.op == "column") used_columns_[static_cast<size_t>(reader.integer("column"))] = true;
+    column_of_.push_back(node.op == "column" ? static_cast<int32_t>(reader.integer("column")) : -1);
+    if (column_of_.back() >= 0) used_columns_[static_cast<size_t>(column_of_.back())] = true;
     max_inputs_ = std::max(max_inputs_, node.inputs.size());
   }
   outputs_of_.resize(count);
@@ -142,7 +143,6 @@ void Plan::lay_out() {
     for (int32_t outer = region.parent; outer >= 0; outer = regions[static_cast<size_t>(outer)].parent)
       regions[static_cast<size_t>(outer)].first = std::min(regions[static_cast<size_t>(outer)].first, region.first);
 
-  // scratch is a region of its own, alive for one step
   std::vector<size_t> offsets(regions.size());
   bytes_per_row_ = allocate(regions, offsets);
   places_.resize(nodes.size());
@@ -206,9 +206,8 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
       if (!workspace.wanted_[i]) continue;
       const Node& node = nodes[i];
       const MutableBlock output{address(i), n, node.type.width};
-      if (node.op == "column") {
-        source.read(static_cast<int32_t>(std::get<int64_t>(node.attributes.find("column")->second)), first, n,
-                    node.type.dtype, output.data);
+      if (column_of_[i] >= 0) {
+        source.read(column_of_[i], first, n, node.type.dtype, output.data);
       } else if (steps_[i]) {
         for (size_t k = 0; k < node.inputs.size(); ++k) {
           const auto input = static_cast<size_t>(node.inputs[k]);

@@ -62,6 +62,7 @@ class Plan {
 
   const Program& program_;
   std::vector<std::unique_ptr<Step>> steps_;  // null for `column`, and for a `concat` whose inputs are in place
+  std::vector<int32_t> column_of_;            // per node: schema column that a `column` node reads, else -1
   std::vector<Place> places_;
   std::vector<std::vector<int32_t>> needed_;   // per output: nodes to compute, ascending
   std::vector<std::vector<int32_t>> outputs_of_;  // per node: outputs that show it
