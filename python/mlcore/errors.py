@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ArtifactError", "InputError", "MlcoreError", "ParityError", "Problem", "ProgramError", "UnsupportedError"]
+__all__ = ["ArtifactError", "ArtifactIOError", "InputError", "MlcoreError", "ParityError", "Problem", "ProgramError", "UnsupportedError"]
 
 
 class MlcoreError(Exception):
@@ -23,6 +23,12 @@ class ArtifactError(MlcoreError, ValueError):
     """A file is no artifact, is damaged, or comes from a newer version."""
 
     code = "artifact"
+
+
+class ArtifactIOError(MlcoreError, OSError):
+    """The operating system refused to read or write an artifact; an old file is left as it was."""
+
+    code = "io"
 
 
 class ProgramError(MlcoreError, RuntimeError):
