@@ -99,7 +99,7 @@ class ProgramBuilder {
 
   void set_provenance(const std::map<std::string, std::string>& provenance) { program_.provenance = provenance; }
 
-  std::shared_ptr<const Model> finish() const { return std::make_shared<const Model>(program_); }
+  std::shared_ptr<Model> finish() const { return std::make_shared<Model>(program_); }
 
  private:
   Program program_;

@@ -1,0 +1,38 @@
+"""mlcore: a fitted pipeline compiled into one safe file that gives the same bytes everywhere.
+
+>>> import mlcore
+>>> callable(mlcore.compile) and callable(mlcore.load)
+True
+"""
+
+from __future__ import annotations
+
+from mlcore._core import __version__
+from mlcore.errors import (
+    ArtifactError,
+    ArtifactIOError,
+    InputError,
+    MlcoreError,
+    ParityError,
+    Problem,
+    ProgramError,
+    UnsupportedError,
+)
+from mlcore.compile import check, compile
+from mlcore.model import Model, load
+
+__all__ = [
+    "ArtifactError",
+    "ArtifactIOError",
+    "InputError",
+    "MlcoreError",
+    "Model",
+    "ParityError",
+    "Problem",
+    "ProgramError",
+    "UnsupportedError",
+    "__version__",
+    "check",
+    "compile",
+    "load",
+]
