@@ -4,7 +4,7 @@
 #include <new>
 #include <utility>
 
-#include "ir/utf8.h"
+#include "base/utf8.h"
 
 namespace mlcore {
 namespace {
