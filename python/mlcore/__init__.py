@@ -18,7 +18,7 @@ from mlcore.errors import (
     ProgramError,
     UnsupportedError,
 )
-from mlcore.compile import check, compile
+from mlcore.compiler import check, compile
 from mlcore.model import Model, load
 
 __all__ = [

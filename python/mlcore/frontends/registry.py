@@ -32,6 +32,11 @@ class Entry:
         Every fitted attribute -> ``"used"``, ``"training"`` or ``"derived"`` (follows from others).
     reference : callable or None
         ``reference(estimator, method, X)`` gives the original's answer; None: ``getattr(estimator, method)(X)``.
+    input_names : callable or None
+        ``input_names(estimator)`` gives the column names it was fitted on, or None for bare arrays;
+        None: ``feature_names_in_``.
+    input_width : callable or None
+        ``input_width(estimator)`` gives the number of columns; None: ``n_features_in_``.
     tolerance : str or None
         Which outputs are not bit-exact and why; None: all exact.
     notes : str
@@ -44,6 +49,8 @@ class Entry:
     parameters: Mapping[str, str]
     attributes: Mapping[str, str]
     reference: Callable[..., Any] | None = None
+    input_names: Callable[[Any], list[str] | None] | None = None
+    input_width: Callable[[Any], int | None] | None = None
     tolerance: str | None = None
     notes: str = ""
     # other import paths of the same class ("sklearn.preprocessing._data.StandardScaler" is found without this)

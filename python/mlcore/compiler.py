@@ -1,0 +1,288 @@
+"""compile and check: from a fitted pipeline to a proven model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mlcore import __name__ as _package
+from mlcore import _core
+from mlcore.containers import infer_schema
+from mlcore.errors import InputError, Problem, UnsupportedError
+from mlcore.frontends import load_all
+from mlcore.frontends.context import Context, Frame, Output, Outputs, Part
+from mlcore.frontends.registry import entry_for
+from mlcore.frontends.versions import check_versions, installed_versions
+from mlcore.model import Model
+
+__all__ = ["check", "compile"]
+
+_METHOD_ORDER = ("predict", "predict_proba", "decision_function", "score_samples", "transform")
+
+
+def compile(
+    estimator: Any,
+    sample: object = None,
+    *,
+    strict: bool = False,
+    keep_sample: bool = False,
+    provenance: Mapping[str, str] | None = None,
+) -> Model:
+    """Compile a fitted pipeline, and prove that it gives the original's numbers.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        A scikit-learn pipeline, a bare estimator or transformer, an XGBoost or LightGBM estimator or ``Booster``.
+        See the supported matrix.
+    sample : table, optional
+        Rows as the original takes them, for example the validation set. Fixes the type of every input column and
+        joins the rows that parity is proven on. Without it, types follow from what the steps learned (numbers are
+        float64) and the proof rests on generated rows.
+    strict : bool, default=False
+        Refuse if any output is only within a stated tolerance of the original rather than bit-exact.
+    keep_sample : bool, default=False
+        Store the first 64 rows of ``sample`` as golden rows inside the artifact. Without it only generated rows
+        are stored, and nothing of the sample.
+    provenance : mapping of str to str, optional
+        Facts to carry in the artifact, such as a digest of the training data.
+
+    Returns
+    -------
+    Model
+        With its `Model.parity` report.
+
+    Raises
+    ------
+    UnsupportedError
+        Lists everything that cannot be reproduced: step path, parameter, column, alternative.
+    ParityError
+        If a single checked row differs; nothing is returned.
+    InputError
+        If the estimator is not fitted, or the original itself fails on the sample.
+
+    Examples
+    --------
+    >>> import mlcore, numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn.tree import DecisionTreeRegressor
+    >>> X = np.array([[1.0], [2.0], [3.0]])
+    >>> model = mlcore.compile(make_pipeline(StandardScaler(), DecisionTreeRegressor()).fit(X, [1.0, 2.0, 3.0]), X)
+    >>> model.predict([{"x0": 2.0}]).tolist()
+    [2.0]
+    """
+    from mlcore import parity
+
+    started = time.perf_counter()
+    ctx, outputs = _fill(estimator, sample)
+    core = _finish(ctx, outputs, _provenance(estimator, provenance))
+    if strict:
+        _refuse_tolerances(core)
+    model, report = parity.prove(estimator, core, sample, keep_sample=keep_sample)
+    report.seconds = time.perf_counter() - started
+    return Model(model, report)
+
+
+def check(estimator: Any, sample: object = None) -> list[Problem]:
+    """Everything that keeps a fitted pipeline from compiling, in one pass; an empty list means it compiles.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    sample : table, optional
+        As in `compile`.
+
+    Returns
+    -------
+    list of Problem
+
+    Examples
+    --------
+    >>> import mlcore
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> problems = mlcore.check(KNeighborsClassifier().fit([[0.0], [1.0]], [0, 1]))
+    >>> "KNeighborsClassifier is not supported" in str(problems[0])
+    True
+    """
+    try:
+        _fill(estimator, sample)
+    except UnsupportedError as error:
+        return error.problems
+    return []
+
+
+def compile_core(estimator: Any, sample: object = None) -> _core.Model:
+    """The program of ``estimator`` alone, unproven; `mlcore.parity` uses it to probe a pipeline's model."""
+    ctx, outputs = _fill(estimator, sample)
+    return _finish(ctx, outputs, {})
+
+
+def _fill(estimator: Any, sample: object) -> tuple[Context, Outputs]:
+    load_all()
+    _expect_fitted(estimator)
+    ctx = Context()
+    ctx.problems += check_versions()
+    frame = _input_frame(ctx, estimator, sample)
+    result = ctx.compile(estimator, frame)
+    if ctx.problems:
+        raise UnsupportedError(ctx.problems)
+    if isinstance(result, Frame):
+        dtype = _transform_dtype(result)
+        value = result.block({"float64": "f64", "float32": "f32", "int64": "i64", "bool": "f64", "object": "str"}[dtype])
+        result = {"transform": Output(value, dtype, names=result.names or [f"x{i}" for i in range(result.width)])}
+    return ctx, result
+
+
+def _transform_dtype(frame: Frame) -> str:
+    kinds = frame.kinds()
+    if any(kind in ("str", "string") for kind in kinds):
+        return "object"
+    if all(kind in ("i64", "i32", "int64") for kind in kinds):
+        return "int64"
+    return "float32" if frame.float_dtype() == "f32" else "float64"
+
+
+def _expect_fitted(estimator: Any) -> None:
+    if isinstance(estimator, type):
+        raise InputError(f"expected a fitted estimator but found the class {estimator.__qualname__}")
+    if entry_for(estimator) is None or not type(estimator).__module__.startswith("sklearn."):
+        return
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError as error:
+        raise InputError(
+            f"expected a fitted {type(estimator).__name__} but it is not fitted; call fit first ({error})"
+        ) from error
+
+
+def input_names(estimator: Any) -> list[str] | None:
+    """Column names that the original was fitted on; None for bare arrays."""
+    entry = entry_for(estimator)
+    if entry is not None and entry.input_names is not None:
+        return entry.input_names(estimator)
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
+
+
+def _input_frame(ctx: Context, estimator: Any, sample: object) -> Frame:
+    names = input_names(estimator)
+    entry = entry_for(estimator)
+    types: dict[str, tuple[str, bool]] = {}
+    if sample is not None:
+        found = infer_schema(sample)
+        if names is not None and [name for name, *_ in found] != names:
+            by_position = all(name == f"x{index}" for index, (name, *_) in enumerate(found)) and len(found) == len(names)
+            if by_position:
+                found = [(name, *rest) for name, (_, *rest) in zip(names, found, strict=True)]
+            missing = [name for name in names if name not in {column for column, *_ in found}]
+            extra = [column for column, *_ in found if column not in names]
+            if (missing or extra) and not by_position:
+                raise InputError(
+                    f"sample: expected the columns the estimator was fitted on; missing {missing}, extra {extra}"
+                )
+        types = {name: (logical, nullable) for name, logical, nullable in found}
+        columns = names if names is not None else [name for name, *_ in found]
+    elif names is not None:
+        columns = names
+    else:
+        width = entry.input_width(estimator) if entry is not None and entry.input_width else None
+        width = width if width is not None else getattr(estimator, "n_features_in_", None)
+        if width is None:
+            raise InputError(
+                f"cannot tell how many columns {type(estimator).__name__} takes; pass `sample=` with a few rows"
+            )
+        columns = [f"x{index}" for index in range(int(width))]
+    parts = []
+    for name in columns:
+        logical, _ = types.get(name, (None, True))
+        column = ctx.add_column(name, logical)
+        ctx.declare(column)
+        parts.append(Part(column=column))
+    return Frame(ctx, parts, columns if names is not None else None)
+
+
+def _finish(ctx: Context, outputs: Outputs, provenance: dict[str, str]) -> _core.Model:
+    for column in ctx.columns:
+        ctx.declare(column)
+    known = [method for method in _METHOD_ORDER if method in outputs]
+    for method in known + [method for method in outputs if method not in _METHOD_ORDER]:
+        arrays = outputs[method]
+        for index, output in enumerate(arrays if isinstance(arrays, list) else [arrays]):
+            ctx.builder.add_output(
+                method,
+                index if isinstance(arrays, list) else -1,
+                output.value.id,
+                str(np.dtype(output.dtype).str if output.dtype.startswith("<U") else output.dtype),
+                output.vector,
+                [str(name) for name in output.names or []],
+                _labels(output),
+            )
+    ctx.builder.set_provenance(provenance)
+    return ctx.builder.finish()
+
+
+def _labels(output: Output) -> Any:
+    if output.classes is None:
+        return None
+    classes = np.asarray(output.classes)
+    if classes.dtype.kind in "OU":
+        values = classes.tolist()
+        if all(isinstance(value, str) for value in values):
+            return values
+        classes = np.asarray(values)
+    if classes.dtype.kind == "b":
+        return classes.astype(np.uint8)
+    if classes.dtype.kind in "iu":
+        return classes.astype(np.int64)
+    if classes.dtype.kind == "f":
+        return classes.astype(np.float64)
+    raise UnsupportedError([Problem("model", f"class labels of dtype {output.classes.dtype} are not supported")])
+
+
+def _refuse_tolerances(core: _core.Model) -> None:
+    problems = [
+        Problem(node["path"], f"the op '{node['op']}' is within a tolerance of the original, not bit-exact", "strict")
+        for node in core.nodes
+        if not node["exact"]
+    ]
+    if problems:
+        raise UnsupportedError(list(dict.fromkeys(problems)))
+
+
+def _provenance(estimator: Any, extra: Mapping[str, str] | None) -> dict[str, str]:
+    facts = {
+        "created_by": f"{_package} {_core.__version__}",
+        "estimator": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
+        "parameters": _parameters(estimator),
+    }
+    facts.update({f"library.{name}": version for name, version in installed_versions().items()})
+    for key, value in (extra or {}).items():
+        facts[f"user.{key}"] = str(value)
+    return facts
+
+
+def _parameters(estimator: Any) -> str:
+    """Constructor parameters as JSON text; what has no stable text is given by its type."""
+    if not hasattr(estimator, "get_params"):
+        return "{}"
+
+    def plain(value: object) -> object:
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, np.ndarray):
+            return {"ndarray": list(value.shape), "sha256": hashlib.sha256(value.tobytes()).hexdigest()[:16]}
+        return type(value).__name__
+
+    parameters = {name: plain(value) for name, value in sorted(estimator.get_params(deep=True).items())}
+    return json.dumps(parameters, sort_keys=True, default=str)
