@@ -1,0 +1,359 @@
+"""The proof that `mlcore.compile` gives with every model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlcore import _core
+from mlcore.containers import batches
+from mlcore.errors import InputError, ParityError, UnsupportedError
+from mlcore.frontends.reference import reference
+from mlcore.model import Model
+from mlcore.parity.compare import Rule, dense, mismatching_rows
+from mlcore.parity.graph import Graph
+from mlcore.parity.rows import Specials, Table, base_table, boundary_table, special_values
+from mlcore.report import MethodParity, ParityReport
+
+__all__ = ["prove", "verify"]
+
+Array = npt.NDArray[Any]
+
+_CAP = 200_000  # generated rows
+_GOLDEN = 64
+_MAX_PROBES = 200  # single-row calls of the original with special values
+
+# allowed error of outputs behind dot products and norms, as a share of the largest magnitude (guarantees page)
+_DOT_RELATIVE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-4}
+
+
+def prove(
+    estimator: Any, core: _core.Model, sample: object, *, keep_sample: bool
+) -> tuple[_core.Model, ParityReport]:
+    """Compare ``core`` with the original on generated rows and the sample; add golden rows.
+
+    Raises
+    ------
+    ParityError
+        On the first method with a row outside its promise.
+    InputError
+        If the original itself fails on the sample.
+    """
+    report = ParityReport()
+    model = Model(core)
+    generated = _generated(estimator, model, report)
+    _compare(estimator, model, _container(estimator, generated), report)
+    report.generated_rows += generated.rows
+    last = _final_model(estimator)
+    if last is not None:
+        _prove_alone(last, report)
+    if sample is not None:
+        original_sample = _sample_for(estimator, model, sample)
+        _compare(estimator, model, original_sample, report, own=sample)
+        report.sample_rows = len(dense(reference(estimator, model.methods[0], original_sample)))
+    golden: object
+    if keep_sample and sample is not None:
+        golden = _head(sample)
+    else:
+        step = max(1, generated.rows // _GOLDEN)
+        golden = _container(estimator, generated.take(slice(0, step * _GOLDEN, step)))
+    return core.with_golden(batches(golden, model.schema)[0]), report
+
+
+def verify(model: Model, estimator: Any, data: object) -> ParityReport:
+    """Compare a model, however it was loaded, with the original on a table.
+
+    Parameters
+    ----------
+    model : Model
+    estimator : fitted estimator
+        What the model was compiled from.
+    data : table
+
+    Returns
+    -------
+    ParityReport
+        Mismatches are counted, not raised.
+    """
+    from mlcore.frontends import load_all
+
+    load_all()
+    report = ParityReport()
+    original = _sample_for(estimator, model, data)
+    _compare(estimator, model, original, report, own=data, raising=False)
+    report.sample_rows = max((method.rows for method in report.methods.values()), default=0)
+    return report
+
+
+# -- rows -------------------------------------------------------------------------------------------------------
+
+
+def _generated(estimator: Any, model: Model, report: ParityReport) -> Table:
+    rng = np.random.default_rng(0)
+    graph = Graph(model.core)
+    facts = graph.facts()
+    schema = model.schema
+    ordinary = base_table(graph, facts, schema, 8, rng)
+    ordinary = _accepted_rows(estimator, model, ordinary)
+    specials = _probe(estimator, model, ordinary, report, rng)
+    table = boundary_table(graph, facts, schema, specials, _CAP, rng)
+    report.boundaries += table.boundaries
+    report.boundaries_checked += table.boundaries_checked
+    return _accepted_rows(estimator, model, table)
+
+
+def _accepts(estimator: Any, model: Model, table: Table) -> bool:
+    try:
+        reference(estimator, model.methods[0], _container(estimator, table))
+    except Exception:  # whatever the original raises means: it refuses these rows
+        return False
+    return True
+
+
+def _accepted_rows(estimator: Any, model: Model, table: Table) -> Table:
+    """The rows that the original accepts, found by halving where it refuses the whole."""
+    if table.rows == 0 or _accepts(estimator, model, table):
+        return table
+    kept: list[Array] = []
+    budget = 400
+
+    def search(rows: Array) -> None:
+        nonlocal budget
+        budget -= 1
+        if budget < 0:
+            return
+        if _accepts(estimator, model, table.take(rows)):
+            kept.append(rows)
+        elif len(rows) > 1:
+            half = len(rows) // 2
+            search(rows[:half])
+            search(rows[half:])
+
+    search(np.arange(table.rows))
+    if not kept:
+        raise InputError(
+            "the original refuses every generated row; pass `sample=` with rows that it accepts, "
+            "so that column types are known"
+        )
+    return table.take(np.sort(np.concatenate(kept)))
+
+
+def _probe(
+    estimator: Any, model: Model, ordinary: Table, report: ParityReport, rng: np.random.Generator
+) -> list[Specials]:
+    """Which special values the original accepts, column by column; what it refuses, the model must refuse."""
+    specials = [Specials() for _ in ordinary.schema]
+    probes = [
+        (index, name, value)
+        for index, column in enumerate(ordinary.schema)
+        if column["used"]
+        for name, value in special_values(column)
+    ]
+    if len(probes) > _MAX_PROBES:
+        probes = [probes[i] for i in np.sort(rng.choice(len(probes), _MAX_PROBES, replace=False))]
+    one = ordinary.take(slice(0, 1))
+    for index, name, value in probes:
+        table = one.with_value(index, value)
+        container = _container(estimator, table)
+        accepted = _accepts(estimator, model, table)
+        try:
+            model.call(model.methods[0], container)
+            answered = True
+        except InputError:
+            answered = False
+        label = f"{name} in column {ordinary.schema[index]['name']!r}"
+        if accepted and answered:
+            specials[index].accepted.append(value)
+        elif accepted:
+            report.only_refused_here.append(label)
+        elif answered:
+            raise ParityError(f"the original refuses {label} but the compiled model answers")
+        else:
+            report.refusals += 1
+    return specials
+
+
+def _container(estimator: Any, table: Table) -> Any:
+    """Generated rows as the original takes them: a data frame if it was fitted on one, else an array."""
+    from mlcore.compiler import input_names
+
+    arrays = [_typed(column["type"], values) for column, values in zip(table.schema, table.columns, strict=True)]
+    names = [column["name"] for column in table.schema]
+    if input_names(estimator) is not None:
+        import pandas as pd
+
+        return pd.DataFrame(dict(zip(names, arrays, strict=True)), columns=names)
+    if any(array.dtype == object for array in arrays):
+        out = np.empty((table.rows, len(arrays)), dtype=object)
+        for index, array in enumerate(arrays):
+            out[:, index] = array
+        return out
+    return np.column_stack(arrays) if arrays else np.empty((table.rows, 0))
+
+
+def _typed(logical: str, values: Array) -> Array:
+    if logical == "string" or values.dtype.kind == "O":
+        return values
+    if logical.startswith("timestamp"):
+        unit = logical[len("timestamp[") :].rstrip("]").split(",")[0]
+        return values.astype(np.int64).astype(f"datetime64[{unit}]")
+    if logical.startswith("date"):
+        return values.astype(np.int64).astype("datetime64[D]" if logical == "date32" else "datetime64[ms]")
+    if logical in ("float64", "float32", "float16"):
+        return values.astype(logical)
+    # an integer column with missing values reaches the original as NumPy and pandas have it: as float64
+    return values if values.dtype.kind == "f" else values.astype(logical)
+
+
+def _sample_for(estimator: Any, model: Model, sample: object) -> Any:
+    """The sample as the original accepts it; containers that it does not know become a pandas frame."""
+    first: Exception | None = None
+    for convert in (lambda data: data, _to_pandas):
+        try:
+            candidate = convert(sample)
+            reference(estimator, model.methods[0], candidate)
+        except Exception as error:  # the original may raise anything
+            first = first or error
+        else:
+            return candidate
+    raise InputError(f"the original itself fails on the sample: {type(first).__name__}: {first}") from first
+
+
+def _to_pandas(data: Any) -> Any:
+    import pandas as pd
+
+    if hasattr(data, "to_pandas"):
+        return data.to_pandas()
+    return pd.DataFrame(data)
+
+
+def _head(sample: Any) -> Any:
+    if isinstance(sample, dict):
+        return {name: column[:_GOLDEN] for name, column in sample.items()}
+    if hasattr(sample, "iloc"):
+        return sample.iloc[:_GOLDEN]
+    return sample[:_GOLDEN]
+
+
+# -- the model alone --------------------------------------------------------------------------------------------
+
+
+def _final_model(estimator: Any) -> Any:
+    steps = getattr(estimator, "steps", None)
+    if not steps or not hasattr(estimator, "named_steps"):
+        return None
+    last = steps[-1][1]
+    return last if hasattr(last, "predict") else None
+
+
+def _prove_alone(estimator: Any, report: ParityReport) -> None:
+    """The last step by itself, on rows at the split values of its own input."""
+    from mlcore.compiler import compile_core
+
+    try:
+        core = compile_core(estimator)
+    except (UnsupportedError, InputError):
+        return  # it needs to know its input columns' types, which only the pipeline before it tells
+    model = Model(core)
+    try:
+        table = _generated(estimator, model, report)
+    except InputError:
+        return
+    _compare(estimator, model, _container(estimator, table), report)
+    report.generated_rows += table.rows
+
+
+# -- comparison -------------------------------------------------------------------------------------------------
+
+
+def _compare(
+    estimator: Any, model: Model, data: Any, report: ParityReport, own: object = None, *, raising: bool = True
+) -> None:
+    for method in model.methods:
+        expected = reference(estimator, method, data)
+        found = model.call(method, data if own is None else own)
+        parity = report.methods.setdefault(method, MethodParity())
+        pairs = [(expected, found)] if not isinstance(found, list) else list(zip(expected, found, strict=True))
+        positions = model._positions(method)
+        for position, (one, other) in zip(positions, pairs, strict=True):
+            _compare_output(model, position, method, dense(one), np.asarray(other), data, parity, raising=raising)
+
+
+def _rule(graph: Graph, value: int, dtype: np.dtype[Any]) -> Rule:
+    inexact = graph.inexact(value)
+    if not inexact:
+        return Rule()
+    ops = {graph.nodes[node]["op"] for node in inexact}
+    unit = any(graph.nodes[node]["op"] in ("complement", "row_normalize") for node in graph.ancestors(value))
+    if ops <= {"link", "unary"}:
+        return Rule(ulps=4 * len(inexact), unit_scale=unit)
+    return Rule(ulps=4, relative=_DOT_RELATIVE.get(dtype, 1e-10), unit_scale=unit)
+
+
+def _compare_output(
+    model: Model,
+    position: int,
+    method: str,
+    expected: Array,
+    found: Array,
+    data: Any,
+    parity: MethodParity,
+    *,
+    raising: bool,
+) -> None:
+    graph = Graph(model.core)
+    value = model.core.outputs[position]["value"]
+    if expected.shape != found.shape or (method != "transform" and expected.dtype.kind != found.dtype.kind):
+        raise ParityError(
+            f"{method}: expected shape {expected.shape} of {expected.dtype} but found {found.shape} of {found.dtype}"
+        )
+    if expected.dtype.kind == "f" and expected.dtype != found.dtype:
+        raise ParityError(f"{method}: expected dtype {expected.dtype} but found {found.dtype}")
+    inexact = graph.inexact(value)
+    outside, worst = mismatching_rows(expected, found, _rule(graph, value, expected.dtype))
+    parity.rows += len(expected)
+    parity.max_ulp = max(parity.max_ulp, worst)
+    parity.exact = parity.exact and not inexact
+    for node in inexact:
+        label = f"{graph.nodes[node]['op']} ({graph.nodes[node]['path']})"
+        if label not in parity.tolerance_ops:
+            parity.tolerance_ops.append(label)
+    if outside.any() and graph.can_flip(value):
+        undecided = outside & _near_decision(model, graph, data)
+        parity.undecided += int(undecided.sum())
+        outside &= ~undecided
+    parity.mismatches += int(outside.sum())
+    if outside.any() and raising:
+        row = int(np.flatnonzero(outside)[0])
+        shown = data.iloc[row].to_dict() if hasattr(data, "iloc") else data[row]
+        raise ParityError(
+            f"{method}: {int(outside.sum())} of {len(expected)} rows differ; first: row {row}, expected "
+            f"{expected[row]!r} but found {found[row]!r}, for input {shown!r}"
+        )
+
+
+def _near_decision(model: Model, graph: Graph, data: Any) -> Array:
+    """Rows where an inexact step leaves the decision open: margins that tie within rounding.
+
+    Where a tree or an encoder follows an inexact step, any row may be open: there, exactness is promised from the
+    model's input on, and that was proven apart.
+    """
+    rows = None
+    for position in range(len(model.core.outputs)):
+        output = model.core.outputs[position]
+        if output["method"] != "decision_function":
+            continue
+        if graph.can_flip(output["value"]):
+            break
+        margin = np.asarray(model.call("decision_function", data), dtype=np.float64)
+        scale = 1e-9 * max(1.0, float(np.abs(margin[np.isfinite(margin)]).max(initial=0.0)))
+        if margin.ndim == 1:
+            return np.abs(margin) <= scale
+        ordered = np.sort(margin, axis=1)
+        return (ordered[:, -1] - ordered[:, -2]) <= scale
+    if rows is None:
+        length = len(data)
+        rows = np.ones(length, dtype=bool)
+    return rows
