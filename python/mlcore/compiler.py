@@ -15,7 +15,8 @@ from mlcore import _core
 from mlcore.containers import infer_schema
 from mlcore.errors import InputError, Problem, UnsupportedError
 from mlcore.frontends import load_all
-from mlcore.frontends.context import Context, Frame, Output, Outputs, Part
+from mlcore.frontends._names import feature_names
+from mlcore.frontends.context import Context, Frame, Output, Outputs, Part, Refused
 from mlcore.frontends.registry import entry_for
 from mlcore.frontends.versions import check_versions, installed_versions
 from mlcore.model import Model
@@ -133,19 +134,11 @@ def _fill(estimator: Any, sample: object) -> tuple[Context, Outputs]:
     if ctx.problems:
         raise UnsupportedError(ctx.problems)
     if isinstance(result, Frame):
-        dtype = _transform_dtype(result)
-        value = result.block({"float64": "f64", "float32": "f32", "int64": "i64", "bool": "f64", "object": "str"}[dtype])
-        result = {"transform": Output(value, dtype, names=result.names or [f"x{i}" for i in range(result.width)])}
+        try:
+            result = {"transform": result.output(feature_names(estimator, result.width))}
+        except Refused as refused:
+            raise UnsupportedError([refused.problem]) from None
     return ctx, result
-
-
-def _transform_dtype(frame: Frame) -> str:
-    kinds = frame.kinds()
-    if any(kind in ("str", "string") for kind in kinds):
-        return "object"
-    if all(kind in ("i64", "i32", "int64") for kind in kinds):
-        return "int64"
-    return "float32" if frame.float_dtype() == "f32" else "float64"
 
 
 def _expect_fitted(estimator: Any) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mlcore import _core
 from mlcore.errors import Problem
 from mlcore.frontends import registry
+from mlcore.frontends._dtypes import DType, checked_dtype, kind_dtype
 
 __all__ = ["Context", "Frame", "Output", "Outputs", "Part", "RawColumn", "Refused", "Value"]
 
@@ -54,10 +55,15 @@ class RawColumn:
 
 @dataclass(frozen=True)
 class Part:
-    """Adjacent columns of a frame: one raw column, or all columns of a block."""
+    """Adjacent columns of a frame: one raw column, or all columns of a block.
+
+    ``dtype`` is the NumPy dtype of the original's array where neither the schema type nor the block's type says it:
+    ``"int8"``, ``"bool"``, ``"object"``, or ``"float64"`` for float32 columns that were stacked with wider ones.
+    """
 
     column: RawColumn | None = None
     value: Value | None = None
+    dtype: str | None = None
 
     @property
     def width(self) -> int:
@@ -74,15 +80,25 @@ class Frame:
         Column names when the step sees a data frame; None for bare arrays.
     sparse : bool
         The original passes a scipy sparse matrix here; zeros are then absent entries (XGBoost reads them as missing).
+    explicit_zeros : bool
+        The sparse matrix may also hold zeros as stored entries, which only matters to a consumer that tells them from
+        absent ones: such a consumer refuses the frame.
     """
 
     def __init__(
-        self, ctx: Context, parts: Sequence[Part], names: Sequence[str] | None = None, *, sparse: bool = False
+        self,
+        ctx: Context,
+        parts: Sequence[Part],
+        names: Sequence[str] | None = None,
+        *,
+        sparse: bool = False,
+        explicit_zeros: bool = False,
     ) -> None:
         self.ctx = ctx
         self.parts = tuple(parts)
         self.names = None if names is None else list(names)
         self.sparse = sparse
+        self.explicit_zeros = sparse and explicit_zeros
         self.width = sum(part.width for part in self.parts)
 
     @classmethod
@@ -103,11 +119,19 @@ class Frame:
         return cls(ctx, parts, names, sparse=sparse)
 
     def kinds(self) -> list[str | None]:
-        """Element type of every column: a raw column's logical type (or None, undecided), else the block's dtype."""
+        """Element type of every column: a raw column's logical type (or None, undecided), else the block's dtype.
+
+        Where the original's array has another dtype than that, its NumPy name (see `Part`).
+        """
         out: list[str | None] = []
         for part in self.parts:
-            out += [part.column.logical] if part.column is not None else [part.value.dtype] * part.width  # type: ignore[union-attr]
+            own = part.column.logical if part.column is not None else part.value.dtype  # type: ignore[union-attr]
+            out += [part.dtype if part.dtype is not None else own] * part.width
         return out
+
+    def array_dtype(self) -> DType:
+        """NumPy dtype that the original's ``check_array`` sees: promoted over the columns, object if one is."""
+        return checked_dtype([kind_dtype(kind) for kind in self.kinds()])
 
     def label(self, index: int) -> str:
         """Name of a column for messages."""
@@ -142,10 +166,10 @@ class Frame:
             value = part.value
             if run != list(range(value.width)):
                 value = self.ctx.node("select", [value], constants={"indices": np.asarray(run, dtype=np.int64)})
-            parts.append(Part(value=value))
+            parts.append(Part(value=value, dtype=part.dtype))
             start += len(run)
         names = None if self.names is None else [self.names[index] for index in wanted]
-        return Frame(self.ctx, parts, names, sparse=self.sparse)
+        return Frame(self.ctx, parts, names, sparse=self.sparse, explicit_zeros=self.explicit_zeros)
 
     def column(self, index: int, dtype: str) -> Value:
         """One column as a block of width 1: ``"str"``, ``"i64"``, ``"f64"`` or ``"f32"``. Refuses what cannot be that."""
@@ -157,9 +181,27 @@ class Frame:
 
     def float_dtype(self) -> str:
         """``"f32"`` where scikit-learn's ``check_array(dtype=FLOAT_DTYPES)`` keeps float32, else ``"f64"``."""
-        narrow = {"f32", "float32"}
-        kinds = self.kinds()
-        return "f32" if kinds and all(kind in narrow for kind in kinds) else "f64"
+        return "f32" if self.array_dtype() == np.float32 else "f64"
+
+    def output(self, names: Sequence[str] | None = None) -> Output:
+        """The whole frame as the array that the original's ``transform`` returns; refuses strings beside numbers."""
+        dtype = self.array_dtype()
+        held = {part.value.dtype for part in self.parts if part.value is not None}
+        texts = held == {"str"} or not held
+        texts = texts and all(part.column is None or part.column.logical == "string" for part in self.parts)
+        if dtype == object and not texts:
+            self.ctx.refuse("a transform output of strings beside numbers (dtype object) has no block type")
+        if dtype.kind == "M":
+            self.ctx.refuse("a transform output of timestamps has no block type")
+        if dtype == object:
+            block = "str"
+        elif dtype == np.float32:
+            block = "f32"
+        else:
+            block = "i64" if dtype.kind in "iu" and held <= {"i64"} else "f64"
+        if names is None:
+            names = self.names if self.names is not None else [f"x{index}" for index in range(self.width)]
+        return Output(self.block(block), str(dtype), names=list(names))
 
 
 @dataclass

@@ -1,0 +1,73 @@
+"""What scikit-learn does to X before its own arithmetic, as nodes: dtype choice, finiteness checks, scaling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlcore.frontends.context import Context, Frame, Value
+
+__all__ = ["arith", "check", "factor", "float_block", "numeric_dtype", "typed"]
+
+Array = npt.NDArray[Any]
+
+
+def numeric_dtype(frame: Frame, ctx: Context) -> np.dtype[Any]:
+    """dtype of the array that ``check_array`` gives a numeric step; refuses text, times and float16 arithmetic."""
+    for index, kind in enumerate(frame.kinds()):
+        if kind in ("str", "string"):
+            ctx.refuse(
+                "expected a numeric column but found strings",
+                column=frame.label(index),
+                alternative="encode the column first",
+            )
+        if kind is not None and kind.startswith(("timestamp", "date")):
+            ctx.refuse(
+                f"expected a numeric column but found {kind}",
+                column=frame.label(index),
+                alternative="turn times into numbers before fitting",
+            )
+    dtype = frame.array_dtype()
+    if dtype == object:
+        return np.dtype(np.float64)
+    if dtype == np.float16:
+        ctx.refuse("arithmetic in float16 is not supported", alternative="fit on float32 or float64")
+    return dtype
+
+
+def check(ctx: Context, value: Value, *, nan: bool = False, inf: bool = False) -> Value:
+    """Forbid NaN and infinity unless allowed, as ``ensure_all_finite`` does."""
+    if nan and inf or value.dtype not in ("f64", "f32"):
+        return value
+    return ctx.node("check", [value], attrs={"nan": "allow" if nan else "forbid", "inf": "allow" if inf else "forbid"})
+
+
+def float_block(frame: Frame, ctx: Context, *, nan: bool = False, inf: bool = False) -> Value:
+    """``check_array(X, dtype=FLOAT_DTYPES)``: float32 stays, all else becomes float64; sparse input too."""
+    dtype = "f32" if numeric_dtype(frame, ctx) == np.float32 else "f64"
+    return check(ctx, frame.block(dtype), nan=nan, inf=inf)
+
+
+def typed(value: Value, array: Array) -> Array:
+    """A constant in the dtype in which NumPy's in-place operators read it beside this block."""
+    return np.ascontiguousarray(array, dtype=np.float32 if value.dtype == "f32" and array.dtype == np.float32 else "f8")
+
+
+def arith(ctx: Context, value: Value, fn: str, constant: Array | float) -> Value:
+    """``X op= constant`` with a constant per column, or one for all."""
+    array = np.atleast_1d(np.asarray(constant))
+    return ctx.node("arith", [value], attrs={"fn": fn}, constants={"value": typed(value, array)})
+
+
+def factor(ctx: Context, frame: Frame, value: Value, constant: Array) -> tuple[Value, bool]:
+    """Stored entries of a sparse matrix times a constant per column; also whether that can store a zero.
+
+    A product of non-zero numbers is zero only by underflow, which a factor of at least 1 excludes.
+    """
+    array = np.asarray(constant)
+    if not np.isfinite(array).all() or (array == 0).any():
+        ctx.refuse("scaling a sparse matrix by zero or a non-finite factor changes which entries are stored")
+    scaled = arith(ctx, value, "mul", array)
+    return scaled, frame.explicit_zeros or bool((np.abs(array) < 1).any())
