@@ -1,18 +1,91 @@
 # Two commands for a fresh machine with Python >= 3.10 and a C++ compiler: `make demo` and `make test`.
-# Everything they need comes from pip and goes into .venv; CONTRIBUTING.md explains the other targets.
+# Everything they need comes from pip and goes into .venv; `make help` lists the rest.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
-# cmake must find the pip-installed Boost and pybind11, not whatever the system has
+BUILD := build/wheel
+JOBS ?= 2
+# every library of the tests gets one thread: results must not depend on it, and two cores are shared
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: help
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+# -- what users and CI run --------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(VENV)/installed  ## build, install, and show the whole way on generated data
+	$(BIN)/mlcore demo
+
+.PHONY: test
+test: $(VENV)/installed lint  ## all tests that need pip only
+	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+	$(BIN)/python -m pytest -m "not system" -n $(JOBS) --dist worksteal
+
+.PHONY: test-system
+test-system: $(VENV)/installed  ## what needs Debian packages or long runs; MLCORE_TEST_SCALE=10 runs ten times the counts
+	bash tests/system/install.sh
+	$(BIN)/python -m pytest -m system -n 0
+
+.PHONY: lint
+lint: $(VENV)/installed  ## formats, types, stubs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	find cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	$(BIN)/mypy
+	$(BIN)/stubtest mlcore._core --ignore-missing-stub
+
+.PHONY: format
+format: $(VENV)/tools  ## rewrite the sources in the house format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	find cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
+
+.PHONY: bench
+bench: $(VENV)/installed  ## side by side with the libraries and converters: JSON, table and plot under out/
+	$(BIN)/python benchmarks/run.py
+
+.PHONY: docs
+docs: $(VENV)/installed  ## the documentation site, under site/
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict --quiet
+
+# -- how ----------------------------------------------------------------------------------------------------------
+
+$(VENV)/tools: requirements/ci.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/ci.txt
+	@touch $@
+
+# the wheel that users get, built once; its build folder also holds the C++ tests
+SOURCES := $(shell find cpp python tests/cpp -name '*.cc' -o -name '*.h' -o -name '*.py' -o -name '*.pyi')
+$(VENV)/installed: $(VENV)/tools $(SOURCES) CMakeLists.txt pyproject.toml
+	$(BIN)/pip wheel . --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir build/dist \
+		-C build-dir=$(BUILD) -C cmake.define.MLCORE_TESTS=ON $(LAUNCHER)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
+		$$(ls -t build/dist/mlcore-*.whl | head -1)
+	@touch $@
+
+LAUNCHER = $(shell command -v ccache >/dev/null && echo -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache)
 SITE = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
-LAUNCHER = $(shell command -v ccache >/dev/null && echo -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-CONFIGURE = $(BIN)/cmake --preset
-DEFINES = -DCMAKE_PREFIX_PATH="$(SITE)" -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DPython_EXECUTABLE=$(BIN)/python \
-	-Dpybind11_DIR="$(SITE)/pybind11/share/cmake/pybind11" $(LAUNCHER)
 LOCK := $(if $(shell command -v flock),flock /tmp/mlcore.lock,)
 
 .PHONY: dev
-dev:  ## build the library, the module and the C++ tests in place
+dev: $(VENV)/tools  ## build in place, for work on the code: then run with PYTHONPATH=python
 	@mkdir -p build
-	@$(LOCK) sh -c '$(CONFIGURE) release $(DEFINES) >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }; \
-		$(BIN)/cmake --build --preset release'
+	@$(LOCK) sh -c '$(BIN)/cmake --preset release -DCMAKE_PREFIX_PATH="$(SITE)" -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja \
+		-DPython_EXECUTABLE=$(BIN)/python -Dpybind11_DIR="$(SITE)/pybind11/share/cmake/pybind11" \
+		$(patsubst cmake.define.%,-D%,$(filter cmake.define.%,$(LAUNCHER))) \
+		>build/configure.log 2>&1 || { cat build/configure.log; exit 1; }; $(BIN)/cmake --build --preset release -j $(JOBS)'
+
+.PHONY: asan
+asan: $(VENV)/tools  ## C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(BIN)/cmake --preset asan-ubsan -DCMAKE_PREFIX_PATH="$(SITE)" -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja
+	$(BIN)/cmake --build --preset asan-ubsan -j $(JOBS)
+	$(BIN)/ctest --preset asan-ubsan
+
+.PHONY: clean
+clean:  ## remove what was built
+	rm -rf build out site $(VENV)/installed python/mlcore/*.so
