@@ -141,7 +141,8 @@ std::string quoted_path(std::string_view path) {
   return out + "'";
 }
 
-FileBytes read_file(const std::string& path, void (*accept)(std::span<const std::byte> head, size_t size)) {
+FileBytes read_file(const std::string& path,
+                    const std::function<void(std::span<const std::byte> head, size_t size)>& accept) {
   require_no_nul(path, "read");
   const Descriptor file(open_file(path.c_str(), O_RDONLY | O_NONBLOCK));
   require(file.get() >= 0, ErrorCode::io, "cannot read ", quoted_path(path), ": ", reason(errno));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,7 +25,8 @@ std::string quoted_path(std::string_view path);
 // memory for the rest is asked for; it throws to refuse the file. Throws ErrorCode::artifact if `path` is no
 // regular file or changes its size meanwhile, ErrorCode::io if the system refuses.
 constexpr size_t kProbe = 64;
-FileBytes read_file(const std::string& path, void (*accept)(std::span<const std::byte> head, size_t size));
+FileBytes read_file(const std::string& path,
+                    const std::function<void(std::span<const std::byte> head, size_t size)>& accept);
 
 // `path` holds its old content or `bytes`, whatever stops the process, once this returns on disk too. A symbolic
 // link at `path` is replaced, not followed; permissions of a replaced file are kept. Throws ErrorCode::io.

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "ir/program.h"
+
+namespace mlcore {
+
+// What every program keeps whatever its ops are: indices in range, nodes that read earlier nodes, text that is
+// UTF-8 without NUL, golden rows of matching sizes. Throws ErrorCode::program.
+void check_structure(const Program& program);
+
+}  // namespace mlcore
