@@ -1,0 +1,350 @@
+"""LightGBM: ``Booster``, ``LGBMClassifier``, ``LGBMRegressor``, ``LGBMRanker``.
+
+Sums run in double, from 0, tree by tree (``GBDT::PredictRaw``); the init score is inside the first tree. The
+reference is LightGBM reading NumPy arrays and pandas frames; there ``|x| <= 1e-35`` counts as 0 before any split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mlcore.errors import InputError
+from mlcore.frontends._lightgbm_link import Objective, label_cut, library_link, objective_of, used_iterations
+from mlcore.frontends._lightgbm_text import ZERO_BAND, TextModel, build_forest, parse_model
+from mlcore.frontends.context import Context, Frame, Output, Outputs, Value
+from mlcore.frontends.registry import Entry, register
+
+__all__: list[str] = []
+
+_MULTICLASS = {"multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr"}
+_FALSE = {"false", "-", "0", "no", "none", ""}
+_NUMPY_NAMES = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32"}
+_LINK_OPS = {"exp": "lgb_exp", "sigmoid": "lgb_sigmoid", "log1p_exp": "lgb_log1p_exp", "softmax": "lgb_softmax"}
+_TOLERANCE = "exp and its kin in predict and predict_proba: within 4 ULP; raw margins and labels are exact"
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Blocks of one booster: ``raw`` is the margin of ``raw_score=True``, ``margin`` what the link converts."""
+
+    raw: Value
+    margin: Value
+    converted: Value
+    objective: Objective
+
+
+# -- input ----------------------------------------------------------------------------------------------------------
+
+
+def _is_text(kind: str | None) -> bool:
+    return kind in ("str", "string")
+
+
+def _matrix(booster: Any, model: TextModel, frame: Frame, ctx: Context) -> Value:
+    """Emit the rows as the doubles that LightGBM's predictor reads."""
+    if frame.width != model.features:
+        ctx.refuse(f"expected {model.features} columns but found {frame.width}")
+    kinds = frame.kinds()
+    for index, kind in enumerate(kinds):
+        if kind is not None and kind.startswith(("timestamp", "date")):
+            ctx.refuse(f"LightGBM takes numbers but the column is {kind}", column=frame.label(index))
+    categories = getattr(booster, "pandas_categorical", None) or []
+    if categories and frame.names is None:
+        ctx.refuse(
+            "the booster was trained on pandas categoricals but sees a bare array here",
+            alternative="pass the data frame it was trained on as `sample=`",
+        )
+    if categories:
+        return _coded_block(_assign_categories(model, frame, categories, ctx), frame, ctx)
+    if frame.names is None:
+        numbers = [kind or "f64" for kind in kinds if not _is_text(kind)]
+        dtype = np.result_type(*(np.dtype(_NUMPY_NAMES.get(kind, kind)) for kind in numbers), np.bool_)
+        if dtype.kind in "iub":
+            if frame.sparse:
+                ctx.refuse(f"LightGBM does not take sparse matrices of {dtype}")
+            # basic.py, _np2d_to_np1d: an array that is neither float32 nor float64 becomes float32
+            return ctx.node("cast", [frame.block("f32")], attrs={"dtype": "f64"})
+    return frame.block("f64")
+
+
+def _fits(values: Sequence[Any], kind: str | None, largest_code: int | None) -> bool:
+    """Whether ``values`` can be the pandas categories of a column of this type."""
+    if largest_code is not None and largest_code >= len(values):
+        return False
+    if not values or kind is None:
+        return True
+    if all(isinstance(value, str) for value in values):
+        return _is_text(kind)
+    if all(isinstance(value, (bool, np.bool_)) for value in values):
+        return kind == "bool"
+    if all(isinstance(value, (int, np.integer)) for value in values):
+        return not _is_text(kind) and kind != "bool"
+    return kind.startswith("f")
+
+
+def _assign_categories(
+    model: TextModel, frame: Frame, categories: Sequence[Sequence[Any]], ctx: Context
+) -> dict[int, Sequence[Any]]:
+    """Which column each list of ``pandas_categorical`` belongs to; LightGBM stores the lists without names."""
+    kinds = frame.kinds()
+    text = {index for index, kind in enumerate(kinds) if _is_text(kind)}
+    split = model.categorical_features
+    # first: the categorical features are the category columns; then fewer (given by number); then ordered ones
+    for must, may in ((text | split, text | split), (text, text | split), (text, set(range(frame.width)))):
+        columns = sorted(may)
+        fits = [[_fits(values, kinds[c], model.largest_code(c)) for values in categories] for c in columns]
+        # ways[i][j]: how many ways to give the lists from j on to the columns from i on, in order
+        ways = [[0] * (len(categories) + 1) for _ in range(len(columns) + 1)]
+        ways[-1][-1] = 1
+        for i in reversed(range(len(columns))):
+            for j in range(len(categories) + 1):
+                ways[i][j] = 0 if columns[i] in must else ways[i + 1][j]
+                if j < len(categories) and fits[i][j]:
+                    ways[i][j] += ways[i + 1][j + 1]
+        if ways[0][0]:
+            break
+    if ways[0][0] != 1:
+        ctx.refuse(
+            f"cannot tell which columns hold the {len(categories)} pandas categoricals that the booster stores",
+            alternative="pass the data frame it was trained on as `sample=`, or encode categories in a step before",
+        )
+    out: dict[int, Sequence[Any]] = {}
+    for i, column in enumerate(columns):
+        j = len(out)
+        if j < len(categories) and fits[i][j] and ways[i + 1][j + 1]:
+            out[column] = categories[j]
+    return out
+
+
+def _coded_block(categories: dict[int, Sequence[Any]], frame: Frame, ctx: Context) -> Value:
+    """Category columns as codes (NaN for missing and unseen values), the others as numbers."""
+    pieces: list[Value] = []
+    start = 0
+    for index in range(frame.width + 1):
+        if index < frame.width and index not in categories:
+            continue
+        if start < index:
+            pieces.append(frame.take(range(start, index)).block("f64"))
+        if index < frame.width:
+            pieces.append(_codes(categories[index], frame, index, ctx))
+        start = index + 1
+    return pieces[0] if len(pieces) == 1 else ctx.node("concat", pieces)
+
+
+def _codes(values: Sequence[Any], frame: Frame, index: int, ctx: Context) -> Value:
+    if not values:
+        return ctx.node("broadcast", [], constants={"value": np.asarray([np.nan])})
+    keys: Any
+    if all(isinstance(value, str) for value in values):
+        column, keys = frame.column(index, "str"), [str(value) for value in values]
+    elif all(isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)) for value in values):
+        column, keys = frame.column(index, "f64"), np.asarray([float(value) for value in values])
+        if any(isinstance(value, (int, np.integer)) and abs(int(value)) >= 2**53 for value in values):
+            ctx.refuse("integer categories of 2**53 and beyond are not supported", column=frame.label(index))
+    else:
+        types = sorted({type(value).__name__ for value in values})
+        ctx.refuse(f"pandas categories of type {', '.join(types)} are not supported", column=frame.label(index))
+    code = ctx.node("encode", [column], attrs={"unknown": "code", "unknown_code": -1}, constants={"keys": keys})
+    table = {"values": np.arange(len(values), dtype=np.float64), "default": np.asarray([np.nan])}
+    return ctx.node("table", [code], constants=table)
+
+
+# -- scores ---------------------------------------------------------------------------------------------------------
+
+
+def _score(booster: Any, frame: Frame, ctx: Context) -> _Scores:
+    """Margins and predictions of ``booster.predict`` with its own defaults."""
+    try:
+        model = parse_model(booster.model_to_string(num_iteration=-1))
+        objective = objective_of(model, booster)
+        outputs = model.outputs
+        if int(model.header["num_class"]) != outputs:
+            raise ValueError(f"{outputs} trees per iteration for {model.header['num_class']} classes are not supported")
+        block = _matrix(booster, model, frame, ctx)
+        iterations = used_iterations(model, booster)
+        trees = model.trees[: iterations * outputs]
+        if not trees:
+            raw = ctx.node("broadcast", [], constants={"value": np.zeros(outputs)})
+        else:
+            # a CSR row is read as it is; a dense one loses |x| <= 1e-35
+            forest = build_forest(trees, outputs=outputs, features=model.features, dense=not frame.sparse)
+            if forest.linear and not frame.sparse:
+                block = _zero_band(block, ctx)
+            raw = ctx.node("trees", [block], attrs=forest.attributes, constants=forest.constants)
+    except ValueError as error:
+        ctx.refuse(f"LightGBM: {error}")
+    margin = raw
+    if model.averages:
+        # only predict divides; raw_score=True gives the sum
+        divisor = np.asarray([float(iterations)])
+        margin = ctx.node("arith", [raw], attrs={"fn": "div"}, constants={"value": divisor})
+    return _Scores(raw, margin, _convert(margin, objective, ctx), objective)
+
+
+def _zero_band(block: Value, ctx: Context) -> Value:
+    """0 for ``|x| <= 1e-35``: linear leaves multiply values, so the cuts alone do not carry it."""
+    size = ctx.node("unary", [block], attrs={"fn": "abs"})
+    keep = ctx.node("binarize", [size], constants={"threshold": np.asarray([ZERO_BAND])})
+    return ctx.node("combine", [block, keep], attrs={"fn": "mul"})
+
+
+def _convert(margin: Value, objective: Objective, ctx: Context) -> Value:
+    if objective.link == "identity":
+        return margin
+    if objective.link == "sqrt":
+        return ctx.node("combine", [ctx.node("unary", [margin], attrs={"fn": "abs"}), margin], attrs={"fn": "mul"})
+    constants = {"scale": np.asarray([objective.scale])} if objective.link == "sigmoid" else {}
+    return ctx.node("link", [margin], attrs={"fn": _LINK_OPS[objective.link]}, constants=constants)
+
+
+def _array(value: Value, names: list[str] | None = None) -> Output:
+    return Output(value, "float64", vector=value.width == 1, names=names if value.width > 1 else None)
+
+
+def _compile_booster(booster: Any, frame: Frame, ctx: Context) -> Outputs:
+    scores = _score(booster, frame, ctx)
+    return {"predict": _array(scores.converted), "decision_function": _array(scores.raw)}
+
+
+def _scores_of_estimator(estimator: Any, frame: Frame, ctx: Context) -> _Scores:
+    booster = getattr(estimator, "_Booster", None)
+    if booster is None or not getattr(estimator, "fitted_", False):
+        raise InputError(f"expected a fitted {type(estimator).__name__} but it is not fitted; call fit first")
+    scores = _score(booster, frame, ctx)
+    # every constructor argument is also an argument of predict (sklearn.py, _process_params); this one acts there
+    early = estimator.get_params().get("pred_early_stop", False)
+    if str(early).lower() not in _FALSE and scores.objective.stops_early:
+        ctx.refuse(
+            "stopping early while predicting makes a row's margin depend on a heuristic",
+            parameter="pred_early_stop",
+            alternative="set pred_early_stop=False",
+        )
+    return scores
+
+
+def _compile_regressor(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
+    scores = _scores_of_estimator(estimator, frame, ctx)
+    return {"predict": _array(scores.converted), "decision_function": _array(scores.raw)}
+
+
+def _compile_classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
+    scores = _scores_of_estimator(estimator, frame, ctx)
+    classes = np.asarray(estimator._le.classes_)
+    names = [str(label) for label in classes.tolist()]
+    given = estimator._objective
+    if callable(given):
+        raw = _array(scores.converted)
+        return {"predict": raw, "predict_proba": raw, "decision_function": _array(scores.raw)}
+    width = scores.raw.width
+    if estimator._n_classes > 2 or given in _MULTICLASS:
+        if width != len(classes) or width < 2:
+            ctx.refuse(f"expected one output per class but found {width} outputs for {len(classes)} classes")
+        labels = ctx.node("argmax", [scores.converted])
+        proba = scores.converted
+    else:
+        if len(classes) != 2 or width != 1:
+            ctx.refuse(f"expected two classes and one output but found {len(classes)} classes and {width} outputs")
+        try:
+            cut = label_cut(library_link(estimator._Booster, scores.objective), scores.objective.scale)
+        except ValueError as error:
+            ctx.refuse(f"LightGBM: {error}")
+        labels = ctx.node("threshold", [scores.margin], attrs={"compare": "gt"}, constants={"cut": np.asarray([cut])})
+        proba = ctx.node("complement", [scores.converted])
+    return {
+        "predict": Output(labels, str(classes.dtype), vector=True, classes=classes),
+        "predict_proba": Output(proba, "float64", names=names),
+        "decision_function": _array(scores.raw, names),
+    }
+
+
+# -- registry -------------------------------------------------------------------------------------------------------
+
+
+def _reference(estimator: Any, method: str, table: Any) -> Any:
+    """Ask the original; ``decision_function`` is the raw margin, for every class."""
+    if method == "decision_function":
+        return estimator.predict(table, raw_score=True)
+    return getattr(estimator, method)(table)
+
+
+def _booster_names(booster: Any) -> list[str] | None:
+    names = [str(name) for name in booster.feature_name()]
+    return None if names == [f"Column_{index}" for index in range(len(names))] else names
+
+
+def _estimator_names(estimator: Any) -> list[str] | None:
+    if not getattr(estimator, "_fitted_with_feature_names", False):
+        return None
+    return [str(name) for name in estimator._Booster.feature_name()]
+
+
+_PARAMETERS = {
+    **dict.fromkeys(
+        (
+            "boosting_type", "num_leaves", "max_depth", "learning_rate", "n_estimators", "subsample_for_bin",
+            "class_weight", "min_split_gain", "min_child_weight", "min_child_samples", "subsample", "subsample_freq",
+            "colsample_bytree", "reg_alpha", "reg_lambda", "random_state", "n_jobs", "importance_type",
+        ),
+        "training",
+    ),
+    "objective": "honoured",
+    "kwargs": "all act in training, but pred_early_stop=True is refused where it changes predictions",
+}  # fmt: skip
+_ATTRIBUTES = {
+    **dict.fromkeys(("_Booster", "_objective", "_other_params", "fitted_", "_fitted_with_feature_names"), "used"),
+    **dict.fromkeys(
+        ("_best_iteration", "_n_features", "_n_features_in", "_classes", "_class_map", "_best_score"), "derived"
+    ),
+    **dict.fromkeys(("_class_weight", "_evals_result"), "training"),
+    "_n_classes": "used",
+}
+_BOOSTER_ATTRIBUTES = {
+    **dict.fromkeys(("_handle", "best_iteration", "pandas_categorical", "params"), "used"),
+    **dict.fromkeys(
+        (
+            "_network", "_train_data_name", "best_score", "name_valid_sets", "train_set_version", "train_set",
+            "_train_set", "valid_sets", "_Booster__higher_better_inner_eval", "_Booster__init_predictor",
+            "_Booster__inner_predict_buffer", "_Booster__is_predicted_cur_iter", "_Booster__name_inner_eval",
+            "_Booster__need_reload_eval_info", "_Booster__num_class", "_Booster__num_dataset",
+            "_Booster__num_inner_eval", "_Booster__set_objective_to_none",
+        ),
+        "training",
+    ),
+}  # fmt: skip
+
+register(
+    Entry(
+        "lightgbm.Booster",
+        "model",
+        _compile_booster,
+        {"params": "training", "train_set": "training", "model_file": "honoured", "model_str": "honoured"},
+        _BOOSTER_ATTRIBUTES,
+        reference=_reference,
+        input_names=_booster_names,
+        input_width=lambda booster: int(booster.num_feature()),
+        tolerance=_TOLERANCE,
+        notes="All boosting types, objectives, missing types, categories and linear trees; predict as Booster.predict.",
+    )
+)
+for _cls, _compile, _extra, _notes in (
+    ("LGBMClassifier", _compile_classifier, {"_le": "used"}, "Binary, multiclass, one-vs-all and custom objectives."),
+    ("LGBMRegressor", _compile_regressor, {}, "All objectives, also reg_sqrt and linear_tree."),
+    ("LGBMRanker", _compile_regressor, {"_eval_at": "training"}, "lambdarank and rank_xendcg."),
+):
+    register(
+        Entry(
+            f"lightgbm.{_cls}",
+            "model",
+            _compile,
+            _PARAMETERS,
+            {**_ATTRIBUTES, **_extra},
+            reference=_reference,
+            input_names=_estimator_names,
+            tolerance=_TOLERANCE,
+            notes=_notes,
+        )
+    )
