@@ -124,6 +124,9 @@ std::string column_label(const NodeReader& node, size_t input, int64_t column);
 std::span<const OpDef* const> all_ops();
 const OpDef& op_named(std::string_view name, std::string_view path);  // throws ErrorCode::program
 
+// Fills `type` of node `index`; the nodes before it are already valid. Throws ErrorCode::program.
+void validate_node(Program& program, size_t index);
+
 // Fills `type` of every node, checks every edge, attribute, constant and output. Throws ErrorCode::program.
 void validate_program(Program& program);
 

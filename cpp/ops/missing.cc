@@ -1,0 +1,125 @@
+// fill, is_missing: what a missing value (or a value that stands for one) becomes.
+#include <algorithm>
+
+#include "ops/all_ops.h"
+#include "ops/step_support.h"
+
+namespace mlcore {
+namespace {
+
+bool is_missing(double value) { return value != value; }
+bool is_missing(float value) { return value != value; }
+bool is_missing(int64_t) { return false; }
+bool is_missing(int32_t) { return false; }
+bool is_missing(const StringRef& value) { return value.data == nullptr; }
+
+StringRef ref_of(std::string_view value) {
+  // an empty view may carry a null pointer, which would read as missing
+  return {value.empty() ? "" : value.data(), static_cast<int64_t>(value.size())};
+}
+
+// What counts as missing for a node: NaN and null references, or one value.
+template <class T>
+struct Match {
+  bool by_value = false;
+  T wanted{};
+
+  bool operator()(const T& value) const { return by_value ? value == wanted : is_missing(value); }
+};
+
+template <>
+struct Match<StringRef> {
+  bool by_value = false;
+  Constant text;
+
+  bool operator()(const StringRef& value) const {
+    if (!by_value) return value.data == nullptr;
+    const std::string_view wanted = text.string_at(0);
+    return value.data && static_cast<size_t>(value.size) == wanted.size() &&
+           std::equal(wanted.begin(), wanted.end(), value.data);
+  }
+};
+
+bool matches_value(const NodeReader& reader) { return reader.choice("match", {"missing", "value"}) == "value"; }
+
+void validate_match(const NodeReader& reader) {
+  if (!matches_value(reader)) return;
+  expect_no_nan(reader, "match_value", reader.constant("match_value", reader.input(0).dtype, 1));
+}
+
+template <class T>
+Match<T> match_of(const NodeReader& reader) {
+  Match<T> match;
+  match.by_value = matches_value(reader);
+  if (match.by_value) {
+    const Constant& value = reader.constant("match_value", reader.input(0).dtype, 1);
+    if constexpr (std::is_same_v<T, StringRef>) match.text = value;
+    else match.wanted = value.template as<T>()[0];
+  }
+  return match;
+}
+
+// -- fill -------------------------------------------------------------------------------------------------------------
+
+ValueType validate_fill(const NodeReader& reader) {
+  reader.expect_inputs(1);
+  const ValueType type = reader.input(0);
+  validate_match(reader);
+  reader.constant("value", type.dtype, type.width);
+  return type;
+}
+
+template <class T>
+T value_at(const Constant& constant, int64_t index) {
+  if constexpr (std::is_same_v<T, StringRef>) return ref_of(constant.string_at(index));
+  else return constant.as<T>()[static_cast<size_t>(index)];
+}
+
+template <class T>
+std::unique_ptr<Step> fill_step(const NodeReader& reader) {
+  return make_step([match = match_of<T>(reader),
+                    values = reader.constant("value", reader.input(0).dtype)](const StepArgs& args) {
+    for (int64_t column = 0; column < args.output.width; ++column) {
+      const auto* from = args.inputs[0].column<T>(column);
+      auto* to = args.output.column<T>(column);
+      const T value = value_at<T>(values, column);
+      for (int64_t row = 0; row < args.output.rows; ++row) to[row] = match(from[row]) ? value : from[row];
+    }
+  });
+}
+
+std::unique_ptr<Step> lower_fill(const NodeReader& reader) {
+  return for_block(reader.input(0).dtype, [&](auto zero) { return fill_step<decltype(zero)>(reader); });
+}
+
+// -- is_missing -------------------------------------------------------------------------------------------------------
+
+ValueType validate_is_missing(const NodeReader& reader) {
+  reader.expect_inputs(1);
+  validate_match(reader);
+  return {reader.dtype("dtype", {DType::f64, DType::f32}), reader.input(0).width};
+}
+
+template <class From, class To>
+std::unique_ptr<Step> is_missing_step(const NodeReader& reader) {
+  return make_step([match = match_of<From>(reader)](const StepArgs& args) {
+    const auto* from = args.inputs[0].column<From>(0);
+    auto* to = args.output.column<To>(0);
+    const int64_t count = args.output.rows * args.output.width;
+    for (int64_t i = 0; i < count; ++i) to[i] = match(from[i]) ? To{1} : To{0};
+  });
+}
+
+std::unique_ptr<Step> lower_is_missing(const NodeReader& reader) {
+  const DType to = reader.dtype("dtype", {DType::f64, DType::f32});
+  return for_block(reader.input(0).dtype, [&](auto from) {
+    return for_float(to, [&](auto out) { return is_missing_step<decltype(from), decltype(out)>(reader); });
+  });
+}
+
+}  // namespace
+
+constinit const OpDef kFillOp{"fill", always_exact, validate_fill, lower_fill};
+constinit const OpDef kIsMissingOp{"is_missing", always_exact, validate_is_missing, lower_is_missing};
+
+}  // namespace mlcore
