@@ -93,9 +93,12 @@ def _robust(estimator: Any, frame: Frame, ctx: Context) -> Frame:
 
 def _normalizer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     enter(estimator, frame, ctx)
-    value = ctx.node("normalize", [float_block(frame, ctx)], attrs={"norm": estimator.norm})
-    # entry / norm may underflow, and the sparse code stores the zero
-    return emit(estimator, [Part(value=value)], ctx, sparse=frame.sparse, explicit_zeros=True)
+    if frame.sparse:
+        ctx.refuse(
+            "Normalizer treats small norms of a sparse matrix in another way than those of an array",
+            alternative="make the step before it return an array (sparse_output=False, sparse_threshold=0)",
+        )
+    return _one(estimator, ctx.node("normalize", [float_block(frame, ctx)], attrs={"norm": estimator.norm}), ctx)
 
 
 def _binarizer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
