@@ -1,0 +1,448 @@
+"""XGBoost: ``Booster`` and the scikit-learn estimators.
+
+The reference is the call that the object's own ``predict`` makes: estimators use in-place prediction and stop at
+``best_iteration``; ``Booster.predict`` goes through a ``DMatrix``, uses every round and refuses infinities.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlcore.frontends._xgboost_model import BoosterModel, Categories, Malformed, build_forest, read_booster
+from mlcore.frontends._xgboost_probe import NoCut, Probe, booster_reference, estimator_reference, label_cut
+from mlcore.frontends.context import Context, Frame, Output, Outputs, Value
+from mlcore.frontends.registry import Entry, register
+
+__all__: list[str] = []
+
+Array = npt.NDArray[Any]
+
+# objective -> op and function that turn the margin into `predict`
+_IDENTITY = {
+    "reg:squarederror",
+    "reg:squaredlogerror",
+    "reg:absoluteerror",
+    "reg:pseudohubererror",
+    "reg:quantileerror",
+    "binary:logitraw",
+    "rank:pairwise",
+    "rank:ndcg",
+    "rank:map",
+}
+_LINKS = {
+    "reg:logistic": "xgb_sigmoid",
+    "binary:logistic": "xgb_sigmoid",
+    "multi:softprob": "xgb_softmax",
+    "count:poisson": "xgb_exp",
+    "reg:gamma": "xgb_exp",
+    "reg:tweedie": "xgb_exp",
+    "survival:cox": "xgb_exp",
+    "survival:aft": "xgb_exp",
+}
+_NOT_NUMBERS = ("timestamp", "date", "decimal")
+# integers at or above this are not all float64 numbers
+_EXACT_INTEGERS = 2**53
+_WIDE = {"i64", "int64", "uint64"}
+_CPU_ALTERNATIVE = "call booster.set_param({'device': 'cpu'}) before compiling"
+
+
+# -- input ----------------------------------------------------------------------------------------------------------
+
+
+def _features(frame: Frame, ctx: Context, model: BoosterModel, missing: float, *, dmatrix: bool) -> Value:
+    """X as the predictor sees it: one float32 block with NaN for missing."""
+    if frame.width != model.features:
+        ctx.refuse(f"expected {model.features} columns but the step before gives {frame.width}")
+    if frame.names is not None and model.feature_names is not None and frame.names != model.feature_names:
+        ctx.refuse("expected the feature names that the booster was trained on, in their order")
+    for index, kind in enumerate(frame.kinds()):
+        if kind is not None and kind.startswith(_NOT_NUMBERS):
+            ctx.refuse(f"XGBoost takes no {kind} column", column=frame.label(index))
+    if any(categories is not None for categories in model.categories) and _named_columns(frame):
+        value = _recoded(frame, ctx, model, missing)
+    else:
+        value = _numbers(frame, ctx)
+    if dmatrix and not math.isinf(missing):
+        value = ctx.node("check", [value], attrs={"nan": "allow", "inf": "forbid"})
+    if not math.isnan(missing):
+        value = _filled(ctx, value, np.float32(missing))
+    return value
+
+
+def _named_columns(frame: Frame) -> bool:
+    """Whether the original passes a data frame here, whose category columns XGBoost re-codes; arrays hold codes."""
+    return frame.names is not None and any(part.column is not None for part in frame.parts)
+
+
+def _filled(ctx: Context, value: Value, match: np.floating[Any]) -> Value:
+    return ctx.node(
+        "fill",
+        [value],
+        attrs={"match": "value"},
+        constants={"value": np.full(value.width, np.nan, match.dtype), "match_value": np.array([match])},
+    )
+
+
+def _numbers(frame: Frame, ctx: Context) -> Value:
+    kinds = frame.kinds()
+    for index, kind in enumerate(kinds):
+        if kind in ("str", "string", "object"):
+            ctx.refuse(
+                "expected numbers but found strings or objects, and the model stores no categories for this feature",
+                column=frame.label(index),
+                alternative="train on a DataFrame with category columns with XGBoost >= 3.1, or encode the column",
+            )
+    if frame.explicit_zeros:
+        ctx.refuse(
+            "a sparse matrix that may store zeros: XGBoost takes stored zeros as numbers and absent ones as missing",
+            alternative="make the transformer before the model return a dense array",
+        )
+    narrow = all(kind in ("f32", "float32") for kind in kinds)
+    if frame.sparse:
+        # before the cast: a stored entry that underflows to zero is not missing
+        value = _filled(ctx, frame.block("f32" if narrow else "f64"), np.float32(0) if narrow else np.float64(0))
+    else:
+        # an array has one dtype: NumPy has made 64-bit integers float64 before XGBoost rounds them to float32
+        mixed = frame.names is None and any(kind in _WIDE for kind in kinds) and frame.array_dtype() == np.float64
+        value = frame.block("f64" if mixed else "f32")
+    return value if value.dtype == "f32" else ctx.node("cast", [value], attrs={"dtype": "f32"})
+
+
+def _recoded(frame: Frame, ctx: Context, model: BoosterModel, missing: float) -> Value:
+    """Columns of a data frame whose categories the model stores: values become the codes of training time."""
+    if not math.isnan(missing):
+        ctx.refuse(
+            f"missing={missing} with category columns: XGBoost compares it with the codes of the frame at hand",
+            parameter="missing",
+            alternative="leave missing=nan",
+        )
+    blocks: list[Value] = []
+    run: list[int] = []
+
+    def flush() -> None:
+        if run:
+            blocks.append(_numbers(frame.take(run), ctx))
+            run.clear()
+
+    for index, categories in enumerate(model.categories):
+        if categories is None:
+            run.append(index)
+            continue
+        flush()
+        blocks.append(_codes(frame, index, ctx, categories))
+    flush()
+    return blocks[0] if len(blocks) == 1 else ctx.node("concat", blocks)
+
+
+def _codes(frame: Frame, index: int, ctx: Context, categories: Categories) -> Value:
+    part, _ = frame.part_at(index)
+    keys = categories.values
+    if part.column is None:
+        ctx.refuse(
+            "expected the category column that the model was trained on but found the result of a transform",
+            column=frame.label(index),
+        )
+    if isinstance(keys, list):
+        column = frame.column(index, "str")
+    else:
+        if keys.dtype.kind not in "iu" or (np.abs(keys.astype(object)) >= _EXACT_INTEGERS).any():
+            ctx.refuse(f"categories of dtype {keys.dtype} beyond 2**53", column=frame.label(index))
+        column = frame.column(index, "f64")
+        keys = keys.astype(np.float64)
+    codes = ctx.node(
+        "encode",
+        [column],
+        attrs={"unknown": "error", "null_code": -1, "none_code": -1, "nan_code": -1},
+        constants={"keys": keys},
+    )
+    values = np.arange(len(keys), dtype=np.float32)
+    return ctx.node("table", [codes], constants={"values": values, "default": np.array([np.nan], dtype=np.float32)})
+
+
+# -- the margin -----------------------------------------------------------------------------------------------------
+
+
+def _margin(value: Value, ctx: Context, model: BoosterModel, probe: Probe, last_round: int, *, dmatrix: bool) -> Value:
+    base = probe.base()
+    if base.shape != (model.outputs,) or not np.isfinite(base).all():
+        ctx.refuse("the base score has no finite margin", parameter="base_score")
+    if model.kind == "gblinear":
+        assert model.weights is not None
+        return ctx.node(
+            "dot",
+            [value],
+            attrs={"accumulate": "sequential", "skip_missing": True},
+            constants={"weights": np.ascontiguousarray(model.weights[:-1].T), "bias": model.weights[-1] + base},
+        )
+    last = model.rounds[last_round]
+    if last == 0:
+        ctx.refuse("the booster has no trees", alternative="train at least one round")
+
+    def scaled(tree: int, leaves: Array) -> Array:
+        if model.tree_weights is None:
+            return leaves
+        weight = model.tree_weights[tree]
+        if dmatrix or model.version >= (3, 3, 0):
+            return leaves * weight
+        # in-place prediction before 3.3 adds the base score to the leaf, takes it off again, then applies the weight
+        offset = base[model.tree_output[tree]]
+        return ((offset + leaves) - offset) * weight
+
+    forest = build_forest(model, 0, last, scaled)
+    categorical = "category_bits" in forest.constants
+    return ctx.node(
+        "trees",
+        [value],
+        attrs={
+            "outputs": model.outputs,
+            "compare": "lt",
+            "categories": "right" if categorical else "none",
+            "category_rule": "xgboost" if categorical else "none",
+            "vector_leaf": forest.vector_leaf,
+            "result": "sum",
+        },
+        constants={**forest.constants, "base": base},
+    )
+
+
+def _answer(margin: Value, ctx: Context, model: BoosterModel) -> Value:
+    """`predict` of the booster: the objective's transform of the margin; i64 class numbers for multi:softmax."""
+    name = model.objective["name"]
+    if name in _IDENTITY:
+        return margin
+    if name in _LINKS:
+        return ctx.node("link", [margin], attrs={"fn": _LINKS[name]})
+    if name == "binary:hinge":
+        return ctx.node("binarize", [margin], constants={"threshold": np.zeros(1)})
+    if name != "multi:softmax":
+        ctx.refuse(
+            f"the objective {name!r} is not supported",
+            parameter="objective",
+            alternative="compile a booster trained with one of the objectives in the supported matrix",
+        )
+    return ctx.node("argmax", [margin])
+
+
+def _names(model: BoosterModel) -> list[str] | None:
+    if model.outputs == 1:
+        return None
+    if model.objective["name"] == "reg:quantileerror":
+        alphas = json.loads(model.objective["quantile_loss_param"]["quantile_alpha"])
+        if len(alphas) == model.outputs:
+            return [str(np.float32(alpha)) for alpha in alphas]
+    return [str(index) for index in range(model.outputs)]
+
+
+# -- labels ---------------------------------------------------------------------------------------------------------
+
+
+def _cut(ctx: Context, probe: Probe, model: BoosterModel, *, against_other: bool = False) -> dict[str, Array]:
+    """The margin from which on the library's transform is above 0.5, for every output.
+
+    ``against_other``: two softmax columns depend on the difference of their margins only.
+    """
+
+    def positive(margins: Array) -> Array:
+        rows = np.zeros((len(margins), model.outputs), dtype=np.float32)
+        rows[:, 0] = margins
+        if not against_other:
+            rows[:] = margins[:, None]
+        return np.asarray(probe.link(rows).reshape(len(margins), -1)[:, 0] > 0.5)
+
+    try:
+        return {"cut": np.full(model.outputs, label_cut(positive), dtype=np.float32)}
+    except NoCut as error:
+        ctx.refuse(str(error), parameter="objective")
+
+
+def _classifier_outputs(
+    estimator: Any, ctx: Context, model: BoosterModel, probe: Probe, margin: Value, answer: Value
+) -> Outputs:
+    """The branches of ``XGBClassifier.predict`` and ``predict_proba``, in their order."""
+    classes = int(estimator.n_classes_)
+    width = 1 if model.objective["name"] == "multi:softmax" else model.outputs
+    softmax = estimator.objective == "multi:softmax"
+    labels = np.arange(max(classes, 2))
+    if width > 1 and classes != 2:
+        predict = Output(ctx.node("argmax", [answer]), "int64", vector=True, classes=np.arange(width))
+    elif width > 1:
+        # several labels, or two classes of multi:softprob, which the estimator takes for two labels
+        pair = model.objective["name"] == "multi:softprob"
+        decided = margin
+        if pair:
+            other = ctx.node("select", [margin], constants={"indices": np.array([1, 0], dtype=np.int64)})
+            decided = ctx.node("combine", [margin, other], attrs={"fn": "sub"})
+        constants = _cut(ctx, probe, model, against_other=pair)
+        cut = ctx.node("threshold", [decided], attrs={"compare": "ge"}, constants=constants)
+        predict = Output(cut, "float64", classes=np.array([0.0, 1.0]), names=_names(model))
+    elif softmax:
+        predict = Output(answer, "int32", vector=True, classes=np.arange(model.outputs))
+    elif model.objective["name"] == "multi:softmax":
+        ctx.refuse("a multi:softmax booster inside an estimator of another objective", parameter="objective")
+    else:
+        cut = ctx.node("threshold", [margin], attrs={"compare": "ge"}, constants=_cut(ctx, probe, model))
+        predict = Output(cut, "int64", vector=True, classes=labels)
+    if softmax:
+        probabilities = ctx.node("link", [margin], attrs={"fn": "softmax"})
+        proba = Output(probabilities, "float32", names=[str(index) for index in range(model.outputs)])
+    elif width > 1 and (width == classes or classes == 2):
+        proba = Output(answer, "float32", names=_names(model))
+    elif width == 1:
+        proba = Output(ctx.node("complement", [answer]), "float32", names=["0", "1"])
+    else:
+        ctx.refuse(f"predict_proba fails in XGBoost itself for {width} outputs and {classes} classes")
+    return {"predict": predict, "predict_proba": proba}
+
+
+# -- entries --------------------------------------------------------------------------------------------------------
+
+
+def _read(booster: Any, ctx: Context) -> tuple[BoosterModel, Probe]:
+    model = read_booster(booster)
+    device = json.loads(booster.save_config())["learner"]["generic_param"].get("device", "cpu")
+    if not str(device).startswith("cpu"):
+        ctx.refuse(
+            f"the booster predicts on device {device!r}, whose sums differ from the CPU's in the last bits",
+            parameter="device",
+            alternative=_CPU_ALTERNATIVE,
+        )
+    return model, Probe(booster, model)
+
+
+def _booster(booster: Any, frame: Frame, ctx: Context) -> Outputs:
+    try:
+        model, probe = _read(booster, ctx)
+        value = _features(frame, ctx, model, math.nan, dmatrix=True)
+        margin = _margin(value, ctx, model, probe, len(model.rounds) - 1, dmatrix=True)
+    except Malformed as error:
+        ctx.refuse(str(error))
+    answer = _answer(margin, ctx, model)
+    vector = model.outputs == 1
+    return {
+        "predict": Output(answer, "float32", vector or answer.width == 1, names=None if vector else _names(model)),
+        "decision_function": Output(margin, "float32", vector, names=_names(model)),
+    }
+
+
+def _estimator(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
+    if not hasattr(estimator, "_Booster"):
+        ctx.refuse("the estimator is not fitted", alternative="call fit first")
+    missing = float(np.float32(estimator.missing)) if estimator.missing is not None else math.nan
+    try:
+        model, probe = _read(estimator.get_booster(), ctx)
+        if (estimator.booster == "gblinear") != (model.kind == "gblinear"):
+            ctx.refuse(f"the fitted booster is {model.kind} but the estimator says otherwise", parameter="booster")
+        dmatrix = model.kind == "gblinear"
+        rounds = len(model.rounds) - 1
+        if model.best_iteration is not None and model.kind != "gblinear":
+            if not 0 <= model.best_iteration < rounds:
+                ctx.refuse(f"best_iteration {model.best_iteration} is outside the {rounds} rounds of the booster")
+            rounds = model.best_iteration + 1
+        value = _features(frame, ctx, model, missing, dmatrix=dmatrix)
+        margin = _margin(value, ctx, model, probe, rounds, dmatrix=dmatrix)
+    except Malformed as error:
+        ctx.refuse(str(error))
+    answer = _answer(margin, ctx, model)
+    vector = model.outputs == 1
+    decision = Output(margin, "float32", vector, names=_names(model))
+    if hasattr(estimator, "n_classes_"):
+        outputs = _classifier_outputs(estimator, ctx, model, probe, margin, answer)
+        return {**outputs, "decision_function": decision}
+    predict = Output(answer, "float32", vector or answer.width == 1, names=_names(model) if answer.width > 1 else None)
+    return {"predict": predict, "decision_function": decision}
+
+
+_TRAINING = [
+    "callbacks",
+    "colsample_bylevel",
+    "colsample_bynode",
+    "colsample_bytree",
+    "eval_metric",
+    "feature_weights",
+    "gamma",
+    "grow_policy",
+    "importance_type",
+    "interaction_constraints",
+    "learning_rate",
+    "max_bin",
+    "max_cat_threshold",
+    "max_cat_to_onehot",
+    "max_delta_step",
+    "max_depth",
+    "max_leaves",
+    "min_child_weight",
+    "monotone_constraints",
+    "n_estimators",
+    "n_jobs",
+    "random_state",
+    "reg_alpha",
+    "reg_lambda",
+    "sampling_method",
+    "scale_pos_weight",
+    "subsample",
+    "tree_method",
+    "validate_parameters",
+    "verbosity",
+]
+_PARAMETERS: dict[str, str] = {
+    **dict.fromkeys(_TRAINING, "training"),
+    "base_score": "honoured",
+    "booster": "honoured",
+    "device": "a booster that predicts on a GPU is refused",
+    "early_stopping_rounds": "honoured",
+    "enable_categorical": "honoured",
+    "feature_types": "honoured",
+    "kwargs": "honoured",
+    "missing": "any value; other than NaN it is refused together with category columns of a data frame",
+    "multi_strategy": "honoured",
+    "num_parallel_tree": "honoured",
+    "objective": "all of XGBoost 3.2's; a callable's gradients act only while fitting; reg:expectileerror is refused",
+}
+_ATTRIBUTES = {
+    "_Booster": "used",
+    "best_iteration": "used",
+    "best_score": "training",
+    "coef_": "derived",
+    "evals_result_": "training",
+    "feature_importances_": "training",
+    "feature_names_in_": "used",
+    "intercept_": "derived",
+    "kwargs": "used",
+    "n_features_in_": "used",
+}
+_TOLERANCE = "values behind exp are within 4 ULP of float32; margins, binary labels and identity objectives are exact"
+_NOTE = "decision_function is predict(output_margin=True)"
+
+register(
+    Entry(
+        "xgboost.Booster",
+        "model",
+        _booster,
+        {"params": "honoured", "cache": "training", "model_file": "honoured"},
+        {"handle": "used", "best_iteration": "not read: Booster.predict uses every round", "best_score": "training"},
+        reference=booster_reference,
+        input_names=lambda booster: booster.feature_names,
+        input_width=lambda booster: int(booster.num_features()),
+        tolerance=_TOLERANCE,
+        notes="X is what a DMatrix would be built from; " + _NOTE,
+    )
+)
+for _name in ("XGBClassifier", "XGBRFClassifier", "XGBRegressor", "XGBRFRegressor", "XGBRanker"):
+    _classifier = _name.endswith("Classifier")
+    register(
+        Entry(
+            f"xgboost.{_name}",
+            "model",
+            _estimator,
+            _PARAMETERS,
+            _ATTRIBUTES | ({"classes_": "derived", "n_classes_": "used"} if _classifier else {}),
+            reference=estimator_reference,
+            tolerance=_TOLERANCE,
+            notes=_NOTE,
+        )
+    )
