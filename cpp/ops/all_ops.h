@@ -1,4 +1,5 @@
-// Every op of the engine. registry.cc puts their addresses into one sorted array, so nothing registers itself.
+// Every op of the engine. registry.cc puts their addresses into one sorted array, so nothing registers
+// itself.
 #pragma once
 
 #include "ops/op.h"

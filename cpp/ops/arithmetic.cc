@@ -11,7 +11,7 @@ ValueType one_float(const NodeReader& reader) {
   return reader.input(0);
 }
 
-// -- arith ------------------------------------------------------------------------------------------------------------
+// -- arith ----------------------------------------------------------------------------------------
 
 const std::string& arith_fn(const NodeReader& reader) {
   return reader.choice("fn", {"add", "sub", "mul", "div", "rsub", "rdiv"});
@@ -60,7 +60,7 @@ std::unique_ptr<Step> lower_arith(const NodeReader& reader) {
   return value.type() == DType::f64 ? arith_of<float, double>(fn, value) : arith_of<float, float>(fn, value);
 }
 
-// -- combine ----------------------------------------------------------------------------------------------------------
+// -- combine --------------------------------------------------------------------------------------
 
 const std::string& combine_fn(const NodeReader& reader) {
   return reader.choice("fn", {"add", "sub", "mul", "div", "min", "max"});
@@ -106,7 +106,7 @@ std::unique_ptr<Step> lower_combine(const NodeReader& reader) {
   return for_float(reader.input(0).dtype, [&](auto zero) { return combine_of<decltype(zero)>(fn); });
 }
 
-// -- clip -------------------------------------------------------------------------------------------------------------
+// -- clip -----------------------------------------------------------------------------------------
 
 ValueType validate_clip(const NodeReader& reader) {
   const ValueType type = one_float(reader);
@@ -127,7 +127,8 @@ std::unique_ptr<Step> clip_step(const Constant& lo, const Constant& hi) {
       auto* to = args.output.column<T>(column);
       const T low = lows[column];
       const T high = highs[column];
-      // np.clip: min(max(x, lo), hi), NaN stays, and x itself where it equals a bound (which matters for -0.0)
+      // np.clip: min(max(x, lo), hi), NaN stays, and x itself where it equals a bound (which matters for
+      // -0.0)
       for (int64_t row = 0; row < rows; ++row) {
         const T raised = from[row] < low ? low : from[row];
         to[row] = raised > high ? high : raised;
@@ -143,7 +144,7 @@ std::unique_ptr<Step> lower_clip(const NodeReader& reader) {
   return for_float(dtype, [&](auto zero) { return clip_step<decltype(zero)>(lo, hi); });
 }
 
-// -- binarize ---------------------------------------------------------------------------------------------------------
+// -- binarize -------------------------------------------------------------------------------------
 
 ValueType validate_binarize(const NodeReader& reader) {
   const ValueType type = one_float(reader);
@@ -163,7 +164,8 @@ std::unique_ptr<Step> binarize_step(double threshold) {
 
 std::unique_ptr<Step> lower_binarize(const NodeReader& reader) {
   const double threshold = reader.constant("threshold", DType::f64, 1).as<double>()[0];
-  return for_float(reader.input(0).dtype, [&](auto zero) { return binarize_step<decltype(zero)>(threshold); });
+  return for_float(reader.input(0).dtype,
+                   [&](auto zero) { return binarize_step<decltype(zero)>(threshold); });
 }
 
 }  // namespace

@@ -9,8 +9,8 @@ namespace {
 
 void expect_ascending(const NodeReader& reader, std::string_view name, std::span<const double> values) {
   for (size_t i = 1; i < values.size(); ++i)
-    reader.expect(values[i - 1] <= values[i], "expected ascending numbers in constant '", name, "' but found ",
-                  values[i], " after ", values[i - 1]);
+    reader.expect(values[i - 1] <= values[i], "expected ascending numbers in constant '", name,
+                  "' but found ", values[i], " after ", values[i - 1]);
 }
 
 // Number of the `count` edges for which `before(edge)` holds; `before` holds for a prefix of them.
@@ -25,7 +25,7 @@ int64_t partition_point(const E* edges, int64_t count, const Before& before) {
   return base - edges + (count == 1 && before(*base) ? 1 : 0);
 }
 
-// -- bin --------------------------------------------------------------------------------------------------------------
+// -- bin ------------------------------------------------------------------------------------------
 
 ValueType validate_bin(const NodeReader& reader) {
   reader.expect_inputs(1);
@@ -36,17 +36,19 @@ ValueType validate_bin(const NodeReader& reader) {
   const Constant& constant = reader.constant("edges", DType::f64);
   const auto edges = constant.as<double>();
   expect_no_nan(reader, "edges", constant);
-  reader.expect(offsets.front() == 0 && static_cast<size_t>(offsets.back()) == edges.size(), "expected offsets from 0 to ",
-                edges.size(), " but found ", offsets.front(), " to ", offsets.back());
+  reader.expect(offsets.front() == 0 && static_cast<size_t>(offsets.back()) == edges.size(),
+                "expected offsets from 0 to ", edges.size(), " but found ", offsets.front(), " to ",
+                offsets.back());
   for (size_t i = 1; i < offsets.size(); ++i)
-    reader.expect(offsets[i] >= offsets[i - 1], "expected ascending offsets but found ", offsets[i], " after ",
-                  offsets[i - 1]);
+    reader.expect(offsets[i] >= offsets[i - 1], "expected ascending offsets but found ", offsets[i],
+                  " after ", offsets[i - 1]);
   // every offset now lies between 0 and edges.size()
   for (size_t i = 1; i < offsets.size(); ++i) {
     reader.expect(offsets[i] - offsets[i - 1] <= std::numeric_limits<int32_t>::max(),
                   "expected fewer than 2^31 edges in a column but found ", offsets[i] - offsets[i - 1]);
-    expect_ascending(reader, "edges",
-                     edges.subspan(static_cast<size_t>(offsets[i - 1]), static_cast<size_t>(offsets[i] - offsets[i - 1])));
+    expect_ascending(
+        reader, "edges",
+        edges.subspan(static_cast<size_t>(offsets[i - 1]), static_cast<size_t>(offsets[i] - offsets[i - 1])));
   }
   return {reader.dtype("dtype", {DType::f64, DType::f32, DType::i32}), width};
 }
@@ -68,8 +70,8 @@ class BinStep final : public Step {
     for (int64_t column = 0; column < args.output.width; ++column) {
       const auto at = static_cast<size_t>(column);
       const double* edges = edges_.as<double>().data() + offsets[at];
-      search(edges, offsets[at + 1] - offsets[at], args.inputs[0].column<From>(column), args.output.column<To>(column),
-             args.output.rows);
+      search(edges, offsets[at + 1] - offsets[at], args.inputs[0].column<From>(column),
+             args.output.column<To>(column), args.output.rows);
     }
   }
 
@@ -82,13 +84,15 @@ class BinStep final : public Step {
       for (int64_t row = 0; row < rows; ++row) to[row] = To{0};
       for (int64_t k = 0; k < count; ++k) {
         const double edge = edges[k];
-        for (int64_t row = 0; row < rows; ++row) to[row] += is_before<kRight>(edge, from[row]) ? To{1} : To{0};
+        for (int64_t row = 0; row < rows; ++row)
+          to[row] += is_before<kRight>(edge, from[row]) ? To{1} : To{0};
       }
       return;
     }
     for (int64_t row = 0; row < rows; ++row) {
       const double value = from[row];
-      to[row] = static_cast<To>(partition_point(edges, count, [&](double edge) { return is_before<kRight>(edge, value); }));
+      to[row] = static_cast<To>(
+          partition_point(edges, count, [&](double edge) { return is_before<kRight>(edge, value); }));
     }
   }
 
@@ -98,7 +102,8 @@ class BinStep final : public Step {
 
 template <class From, class To>
 std::unique_ptr<Step> bin_step(const NodeReader& reader) {
-  if (reader.choice("side", {"right", "left"}) == "right") return std::make_unique<BinStep<From, To, true>>(reader);
+  if (reader.choice("side", {"right", "left"}) == "right")
+    return std::make_unique<BinStep<From, To, true>>(reader);
   return std::make_unique<BinStep<From, To, false>>(reader);
 }
 
@@ -111,7 +116,7 @@ std::unique_ptr<Step> lower_bin(const NodeReader& reader) {
   });
 }
 
-// -- interp -----------------------------------------------------------------------------------------------------------
+// -- interp ---------------------------------------------------------------------------------------
 
 ValueType validate_interp(const NodeReader& reader) {
   reader.expect_inputs(1);
@@ -138,8 +143,9 @@ double numpy_interp(std::span<const double> x, std::span<const double> y, double
   const auto last = static_cast<int64_t>(x.size()) - 1;
   if (value != value) return value;
   if (value < x.front()) return y.front();
-  const int64_t found =
-      partition_point(x.data(), static_cast<int64_t>(x.size()), [&](double point) { return point <= value; }) - 1;
+  const int64_t found = partition_point(x.data(), static_cast<int64_t>(x.size()),
+                                        [&](double point) { return point <= value; }) -
+                        1;
   if (found >= last) return y.back();
   const auto at = static_cast<size_t>(found);
   if (x[at] == value) return y[at];
@@ -152,8 +158,9 @@ double numpy_interp(std::span<const double> x, std::span<const double> y, double
   return out;
 }
 
-// What scipy.interpolate.interp1d does with float32 points (_call_linear), after the clip to the first and last point
-// that IsotonicRegression applies: all in float32, and a point belongs to the interval on its left.
+// What scipy.interpolate.interp1d does with float32 points (_call_linear), after the clip to the first and
+// last point that IsotonicRegression applies: all in float32, and a point belongs to the interval on its
+// left.
 float scipy_interp(std::span<const float> x, std::span<const float> y, float value) {
   const auto count = static_cast<int64_t>(x.size());
   if (count == 1) return value != value ? value : y.front();
@@ -168,16 +175,19 @@ float scipy_interp(std::span<const float> x, std::span<const float> y, float val
 
 template <class T, class C, class Interp>
 std::unique_ptr<Step> interp_step(const NodeReader& reader, DType points, Interp interp) {
-  return make_step([x = reader.constant("x", points), y = reader.constant("y", points), interp](const StepArgs& args) {
-    const auto* from = args.inputs[0].column<T>(0);
-    auto* to = args.output.column<T>(0);
-    const int64_t count = args.output.rows * args.output.width;
-    for (int64_t i = 0; i < count; ++i) to[i] = static_cast<T>(interp(x.as<C>(), y.as<C>(), static_cast<C>(from[i])));
-  });
+  return make_step(
+      [x = reader.constant("x", points), y = reader.constant("y", points), interp](const StepArgs& args) {
+        const auto* from = args.inputs[0].column<T>(0);
+        auto* to = args.output.column<T>(0);
+        const int64_t count = args.output.rows * args.output.width;
+        for (int64_t i = 0; i < count; ++i)
+          to[i] = static_cast<T>(interp(x.as<C>(), y.as<C>(), static_cast<C>(from[i])));
+      });
 }
 
 std::unique_ptr<Step> lower_interp(const NodeReader& reader) {
-  if (reader.input(0).dtype == DType::f64) return interp_step<double, double>(reader, DType::f64, numpy_interp);
+  if (reader.input(0).dtype == DType::f64)
+    return interp_step<double, double>(reader, DType::f64, numpy_interp);
   if (reader.constant_of("x", {DType::f64, DType::f32}).type() == DType::f64)
     return interp_step<float, double>(reader, DType::f64, numpy_interp);
   return interp_step<float, float>(reader, DType::f32, scipy_interp);

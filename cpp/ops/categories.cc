@@ -13,7 +13,7 @@
 namespace mlcore {
 namespace {
 
-// -- encode -----------------------------------------------------------------------------------------------------------
+// -- encode ---------------------------------------------------------------------------------------
 
 DType key_type(const NodeReader& reader) {
   const DType block = reader.input(0).dtype;
@@ -34,12 +34,15 @@ struct Fallbacks {
   std::optional<int32_t> missing[3];  // by MissingKind
 
   explicit Fallbacks(const NodeReader& reader) {
-    if (reader.choice("unknown", {"code", "error"}) == "code") unknown = code_attribute(reader, "unknown_code", -1);
-    if (reader.has_attribute("null_code")) {
-      missing[kNull] = code_attribute(reader, "null_code", -1);
-    }
-    missing[kNone] = reader.has_attribute("none_code") ? code_attribute(reader, "none_code", -1) : missing[kNull];
-    missing[kNaN] = reader.has_attribute("nan_code") ? code_attribute(reader, "nan_code", -1) : missing[kNull];
+    if (reader.choice("unknown", {"code", "error"}) == "code")
+      unknown = code_attribute(reader, "unknown_code", -1);
+    const auto code_or = [&](std::string_view name, std::optional<int32_t> otherwise) {
+      return reader.has_attribute(name) ? std::optional(code_attribute(reader, name, -1)) : otherwise;
+    };
+    missing[kNull] = code_or("null_code", std::nullopt);
+    const auto other = reader.flag_or("by_kind", false) ? std::nullopt : missing[kNull];
+    missing[kNone] = code_or("none_code", other);
+    missing[kNaN] = code_or("nan_code", other);
     for (auto& code : missing)
       if (!code) code = unknown;
   }
@@ -51,8 +54,8 @@ ValueType validate_encode(const NodeReader& reader) {
   reader.expect(reader.input(0).width == 1, "expected an input of width 1 but found ", reader.input(0).width);
   const Fallbacks fallbacks(reader);
   const Constant& keys = reader.constant("keys", key_type(reader));
-  reader.expect(keys.size() <= std::numeric_limits<int32_t>::max(), "expected fewer than 2^31 keys but found ",
-                keys.size());
+  reader.expect(keys.size() <= std::numeric_limits<int32_t>::max(),
+                "expected fewer than 2^31 keys but found ", keys.size());
   expect_no_nan(reader, "keys", keys);
   if (reader.has_constant("codes"))
     for (int32_t code : reader.constant("codes", DType::i32, keys.size()).as<int32_t>())
@@ -81,7 +84,9 @@ std::string shown(int64_t value) { return text(value); }
 std::string shown(const StringRef& value) { return quoted(key_of(value)); }
 
 std::string shown(MissingKind kind) {
-  return kind == kNone ? "a missing value (None)" : kind == kNaN ? "a missing value (NaN)" : "a missing value (null)";
+  return kind == kNone  ? "a missing value (None)"
+         : kind == kNaN ? "a missing value (NaN)"
+                        : "a missing value (null)";
 }
 
 template <class T>
@@ -91,7 +96,8 @@ class EncodeStep final : public Step {
       : blame_(reader), keys_(reader.constant("keys", key_type(reader))), fallbacks_(reader) {
     const int64_t count = keys_.size();
     const bool renumbered = reader.has_constant("codes");
-    const auto codes = renumbered ? reader.constant("codes", DType::i32).as<int32_t>() : std::span<const int32_t>();
+    const auto codes =
+        renumbered ? reader.constant("codes", DType::i32).as<int32_t>() : std::span<const int32_t>();
     map_.reserve(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i) {
       const auto code = renumbered ? codes[static_cast<size_t>(i)] : static_cast<int32_t>(i);
@@ -150,7 +156,7 @@ std::unique_ptr<Step> lower_encode(const NodeReader& reader) {
   }
 }
 
-// -- one_hot ----------------------------------------------------------------------------------------------------------
+// -- one_hot --------------------------------------------------------------------------------------
 
 void expect_codes(const NodeReader& reader) {
   reader.expect_inputs(1);
@@ -183,7 +189,7 @@ std::unique_ptr<Step> lower_one_hot(const NodeReader& reader) {
                    [&](auto zero) { return one_hot_step<decltype(zero)>(reader); });
 }
 
-// -- table ------------------------------------------------------------------------------------------------------------
+// -- table ----------------------------------------------------------------------------------------
 
 const Constant& table_values(const NodeReader& reader) {
   return reader.constant_of("values", {DType::f64, DType::f32, DType::i64, DType::str});
@@ -194,14 +200,17 @@ ValueType validate_table(const NodeReader& reader) {
   const Constant& values = table_values(reader);
   reader.expect(values.shape().size() == 1 || values.shape().size() == 2,
                 "expected constant 'values' of 1 or 2 dimensions but found ", values.shape().size());
-  reader.expect(values.shape()[0] < std::numeric_limits<int32_t>::max(), "expected fewer than 2^31 rows in constant "
-                "'values' but found ", values.shape()[0]);
+  reader.expect(values.shape()[0] < std::numeric_limits<int32_t>::max(),
+                "expected fewer than 2^31 rows in constant "
+                "'values' but found ",
+                values.shape()[0]);
   const int64_t width = values.shape().size() == 2 ? values.shape()[1] : 1;
   if (reader.has_constant("default")) reader.constant("default", values.type(), width);
   return {values.type(), width};
 }
 
-// Rows of the table as columns of T, so that each output column is one gather; the default is the row behind the last.
+// Rows of the table as columns of T, so that each output column is one gather; the default is the row behind
+// the last.
 template <class T>
 class TableStep final : public Step {
  public:
@@ -212,7 +221,8 @@ class TableStep final : public Step {
     const int64_t stride = count_ + (default_ ? 1 : 0);
     columns_.reserve(static_cast<size_t>(width * stride));
     for (int64_t column = 0; column < width; ++column) {
-      for (int64_t code = 0; code < count_; ++code) columns_.push_back(element(values_, code * width + column));
+      for (int64_t code = 0; code < count_; ++code)
+        columns_.push_back(element(values_, code * width + column));
       if (default_) columns_.push_back(element(*default_, column));
     }
   }

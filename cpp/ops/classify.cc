@@ -8,7 +8,7 @@
 namespace mlcore {
 namespace {
 
-// -- complement -------------------------------------------------------------------------------------------------------
+// -- complement -----------------------------------------------------------------------------------
 
 ValueType validate_complement(const NodeReader& reader) {
   reader.expect_inputs(1);
@@ -34,7 +34,7 @@ std::unique_ptr<Step> lower_complement(const NodeReader& reader) {
   return for_float(reader.input(0).dtype, [](auto zero) { return complement_step<decltype(zero)>(); });
 }
 
-// -- argmax -----------------------------------------------------------------------------------------------------------
+// -- argmax ---------------------------------------------------------------------------------------
 
 ValueType validate_argmax(const NodeReader& reader) {
   reader.expect_inputs(1);
@@ -71,7 +71,7 @@ std::unique_ptr<Step> lower_argmax(const NodeReader& reader) {
   });
 }
 
-// -- threshold --------------------------------------------------------------------------------------------------------
+// -- threshold ------------------------------------------------------------------------------------
 
 ValueType validate_threshold(const NodeReader& reader) {
   reader.expect_inputs(1);
@@ -106,7 +106,7 @@ std::unique_ptr<Step> lower_threshold(const NodeReader& reader) {
   });
 }
 
-// -- vote -------------------------------------------------------------------------------------------------------------
+// -- vote -----------------------------------------------------------------------------------------
 
 constexpr int64_t kMaxClasses = int64_t{1} << 24;
 
@@ -114,13 +114,15 @@ ValueType validate_vote(const NodeReader& reader) {
   reader.expect(reader.input_count() > 0, "expected at least 1 input but found 0");
   for (size_t i = 0; i < reader.input_count(); ++i) {
     reader.expect_dtype(i, {DType::i64});
-    reader.expect(reader.input(i).width == 1, "expected input ", i, " of width 1 but found ", reader.input(i).width);
+    reader.expect(reader.input(i).width == 1, "expected input ", i, " of width 1 but found ",
+                  reader.input(i).width);
   }
   const int64_t classes = reader.integer("classes");
-  reader.expect(classes >= 1 && classes <= kMaxClasses, "expected attribute 'classes' from 1 to ", kMaxClasses,
-                " but found ", classes);
+  reader.expect(classes >= 1 && classes <= kMaxClasses, "expected attribute 'classes' from 1 to ",
+                kMaxClasses, " but found ", classes);
   if (reader.has_constant("weights")) {
-    const Constant& weights = reader.constant("weights", DType::f64, static_cast<int64_t>(reader.input_count()));
+    const Constant& weights =
+        reader.constant("weights", DType::f64, static_cast<int64_t>(reader.input_count()));
     for (double weight : weights.as<double>())
       reader.expect(std::isfinite(weight), "expected finite weights but found ", weight);
   }

@@ -11,55 +11,67 @@ bool is_missing(double value) { return value != value; }
 bool is_missing(float value) { return value != value; }
 bool is_missing(int64_t) { return false; }
 bool is_missing(int32_t) { return false; }
-bool is_missing(const StringRef& value) { return value.data == nullptr; }
 
 StringRef ref_of(std::string_view value) {
   // an empty view may carry a null pointer, which would read as missing
   return {value.empty() ? "" : value.data(), static_cast<int64_t>(value.size())};
 }
 
-// What counts as missing for a node: NaN and null references, or one value.
-template <class T>
-struct Match {
-  bool by_value = false;
-  T wanted{};
+// What a node looks for: whatever is missing, one kind of missing string (a null counts as either), or a
+// value.
+enum class Wanted { missing, none, nan, value };
 
-  bool operator()(const T& value) const { return by_value ? value == wanted : is_missing(value); }
+Wanted wanted_by(const NodeReader& reader) {
+  const std::string& name = reader.input(0).dtype == DType::str
+                                ? reader.choice("match", {"missing", "none", "nan", "value"})
+                                : reader.choice("match", {"missing", "value"});
+  if (name == "none") return Wanted::none;
+  if (name == "nan") return Wanted::nan;
+  return name == "value" ? Wanted::value : Wanted::missing;
+}
+
+template <class T>
+class Match {
+ public:
+  explicit Match(const NodeReader& reader) : by_value_(wanted_by(reader) == Wanted::value) {
+    if (by_value_) value_ = reader.constant("match_value", reader.input(0).dtype, 1).template as<T>()[0];
+  }
+
+  bool operator()(T found) const { return by_value_ ? found == value_ : is_missing(found); }
+
+ private:
+  bool by_value_;
+  T value_{};
 };
 
 template <>
-struct Match<StringRef> {
-  bool by_value = false;
-  Constant text;
-
-  bool operator()(const StringRef& value) const {
-    if (!by_value) return value.data == nullptr;
-    const std::string_view wanted = text.string_at(0);
-    return value.data && static_cast<size_t>(value.size) == wanted.size() &&
-           std::equal(wanted.begin(), wanted.end(), value.data);
+class Match<StringRef> {
+ public:
+  explicit Match(const NodeReader& reader) : wanted_(wanted_by(reader)) {
+    if (wanted_ == Wanted::value) value_ = reader.constant("match_value", DType::str, 1);
   }
+
+  bool operator()(const StringRef& found) const {
+    if (wanted_ == Wanted::value) {
+      const std::string_view value = value_.string_at(0);
+      return found.data && static_cast<size_t>(found.size) == value.size() &&
+             std::equal(value.begin(), value.end(), found.data);
+    }
+    if (found.data) return false;
+    return wanted_ == Wanted::missing || found.size != (wanted_ == Wanted::none ? kNaN : kNone);
+  }
+
+ private:
+  Wanted wanted_;
+  Constant value_;
 };
 
-bool matches_value(const NodeReader& reader) { return reader.choice("match", {"missing", "value"}) == "value"; }
-
 void validate_match(const NodeReader& reader) {
-  if (!matches_value(reader)) return;
+  if (wanted_by(reader) != Wanted::value) return;
   expect_no_nan(reader, "match_value", reader.constant("match_value", reader.input(0).dtype, 1));
 }
 
-template <class T>
-Match<T> match_of(const NodeReader& reader) {
-  Match<T> match;
-  match.by_value = matches_value(reader);
-  if (match.by_value) {
-    const Constant& value = reader.constant("match_value", reader.input(0).dtype, 1);
-    if constexpr (std::is_same_v<T, StringRef>) match.text = value;
-    else match.wanted = value.template as<T>()[0];
-  }
-  return match;
-}
-
-// -- fill -------------------------------------------------------------------------------------------------------------
+// -- fill -----------------------------------------------------------------------------------------
 
 ValueType validate_fill(const NodeReader& reader) {
   reader.expect_inputs(1);
@@ -77,7 +89,7 @@ T value_at(const Constant& constant, int64_t index) {
 
 template <class T>
 std::unique_ptr<Step> fill_step(const NodeReader& reader) {
-  return make_step([match = match_of<T>(reader),
+  return make_step([match = Match<T>(reader),
                     values = reader.constant("value", reader.input(0).dtype)](const StepArgs& args) {
     for (int64_t column = 0; column < args.output.width; ++column) {
       const auto* from = args.inputs[0].column<T>(column);
@@ -92,7 +104,7 @@ std::unique_ptr<Step> lower_fill(const NodeReader& reader) {
   return for_block(reader.input(0).dtype, [&](auto zero) { return fill_step<decltype(zero)>(reader); });
 }
 
-// -- is_missing -------------------------------------------------------------------------------------------------------
+// -- is_missing -----------------------------------------------------------------------------------
 
 ValueType validate_is_missing(const NodeReader& reader) {
   reader.expect_inputs(1);
@@ -102,7 +114,7 @@ ValueType validate_is_missing(const NodeReader& reader) {
 
 template <class From, class To>
 std::unique_ptr<Step> is_missing_step(const NodeReader& reader) {
-  return make_step([match = match_of<From>(reader)](const StepArgs& args) {
+  return make_step([match = Match<From>(reader)](const StepArgs& args) {
     const auto* from = args.inputs[0].column<From>(0);
     auto* to = args.output.column<To>(0);
     const int64_t count = args.output.rows * args.output.width;

@@ -59,13 +59,15 @@ void Blame::bad_code(int64_t code, int64_t limit) const {
 std::string NodeReader::where() const { return "op " + quoted(node_.op) + " of " + step_name(node_.path); }
 
 void NodeReader::expect_inputs(size_t count) const {
-  expect(input_count() == count, "expected ", count, count == 1 ? " input" : " inputs", " but found ", input_count());
+  expect(input_count() == count, "expected ", count, count == 1 ? " input" : " inputs", " but found ",
+         input_count());
 }
 
 void NodeReader::expect_dtype(size_t index, std::initializer_list<DType> allowed) const {
   const DType found = input(index).dtype;
-  expect(std::find(allowed.begin(), allowed.end(), found) != allowed.end(), "expected input ", index, " of type ",
-         alternatives(allowed, [](DType type) { return name_of(type); }), " but found ", name_of(found));
+  expect(std::find(allowed.begin(), allowed.end(), found) != allowed.end(), "expected input ", index,
+         " of type ", alternatives(allowed, [](DType type) { return name_of(type); }), " but found ",
+         name_of(found));
 }
 
 bool NodeReader::has_attribute(std::string_view name) const {
@@ -90,11 +92,13 @@ int64_t NodeReader::integer_or(std::string_view name, int64_t fallback) const {
   return has_attribute(name) ? integer(name) : fallback;
 }
 
-const std::string& NodeReader::choice(std::string_view name, std::initializer_list<std::string_view> allowed) const {
+const std::string& NodeReader::choice(std::string_view name,
+                                      std::initializer_list<std::string_view> allowed) const {
   read_.emplace(name);
   const auto& value = attribute_as<std::string>(*this, name, "a string");
-  expect(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), "expected attribute '", name, "' to be ",
-         alternatives(allowed, [](std::string_view entry) { return entry; }), " but found ", quoted(value));
+  expect(std::find(allowed.begin(), allowed.end(), value) != allowed.end(), "expected attribute '", name,
+         "' to be ", alternatives(allowed, [](std::string_view entry) { return entry; }), " but found ",
+         quoted(value));
   return value;
 }
 
@@ -102,12 +106,15 @@ DType NodeReader::dtype(std::string_view name, std::initializer_list<DType> allo
   read_.emplace(name);
   const auto& value = attribute_as<std::string>(*this, name, "a string");
   const auto type = dtype_named(value);
-  expect(type && std::find(allowed.begin(), allowed.end(), *type) != allowed.end(), "expected attribute '", name,
-         "' to be ", alternatives(allowed, [](DType entry) { return name_of(entry); }), " but found ", quoted(value));
+  expect(type && std::find(allowed.begin(), allowed.end(), *type) != allowed.end(), "expected attribute '",
+         name, "' to be ", alternatives(allowed, [](DType entry) { return name_of(entry); }), " but found ",
+         quoted(value));
   return *type;
 }
 
-bool NodeReader::has_constant(std::string_view name) const { return node_.constants.contains(std::string(name)); }
+bool NodeReader::has_constant(std::string_view name) const {
+  return node_.constants.contains(std::string(name));
+}
 
 const Constant& NodeReader::constant(std::string_view name, DType type, int64_t size) const {
   return constant_of(name, {type}, size);
@@ -117,11 +124,11 @@ const Constant& NodeReader::constant_of(std::string_view name, std::initializer_
                                         int64_t size) const {
   read_.emplace(name);
   const Constant& value = program_.constant(node_, name);
-  expect(std::find(allowed.begin(), allowed.end(), value.type()) != allowed.end(), "expected constant '", name,
-         "' of type ", alternatives(allowed, [](DType type) { return name_of(type); }), " but found ",
+  expect(std::find(allowed.begin(), allowed.end(), value.type()) != allowed.end(), "expected constant '",
+         name, "' of type ", alternatives(allowed, [](DType type) { return name_of(type); }), " but found ",
          name_of(value.type()));
-  expect(size < 0 || value.size() == size, "expected ", size, size == 1 ? " element" : " elements", " in constant '",
-         name, "' but found ", value.size());
+  expect(size < 0 || value.size() == size, "expected ", size, size == 1 ? " element" : " elements",
+         " in constant '", name, "' but found ", value.size());
   return value;
 }
 

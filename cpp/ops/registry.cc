@@ -9,11 +9,11 @@ namespace {
 
 // Sorted by name: op_named bisects, and listings come out in one order.
 constexpr std::array kAllOps{
-    &kArgmaxOp,   &kArithOp,    &kBinOp,       &kBinarizeOp, &kBroadcastOp, &kCastOp,      &kCheckOp,
-    &kClipOp,     &kColumnOp,   &kCombineOp,   &kComplementOp, &kConcatOp,  &kDotOp,       &kEncodeOp,
-    &kFillOp,     &kInterpOp,   &kIsMissingOp, &kLinkOp,     &kNormalizeOp, &kOneHotOp,    &kPolyOp,
-    &kRowNormalizeOp, &kSelectOp, &kTableOp,   &kThresholdOp, &kTreesOp,    &kUnaryOp,     &kVoteOp,
-    &kWeightedSumOp,
+    &kArgmaxOp,    &kArithOp,  &kBinOp,    &kBinarizeOp,     &kBroadcastOp,   &kCastOp,
+    &kCheckOp,     &kClipOp,   &kColumnOp, &kCombineOp,      &kComplementOp,  &kConcatOp,
+    &kDotOp,       &kEncodeOp, &kFillOp,   &kInterpOp,       &kIsMissingOp,   &kLinkOp,
+    &kNormalizeOp, &kOneHotOp, &kPolyOp,   &kRowNormalizeOp, &kSelectOp,      &kTableOp,
+    &kThresholdOp, &kTreesOp,  &kUnaryOp,  &kVoteOp,         &kWeightedSumOp,
 };
 
 }  // namespace
@@ -21,8 +21,9 @@ constexpr std::array kAllOps{
 std::span<const OpDef* const> all_ops() { return kAllOps; }
 
 const OpDef& op_named(std::string_view name, std::string_view path) {
-  const auto found = std::lower_bound(kAllOps.begin(), kAllOps.end(), name,
-                                      [](const OpDef* op, std::string_view wanted) { return op->name < wanted; });
+  const auto found =
+      std::lower_bound(kAllOps.begin(), kAllOps.end(), name,
+                       [](const OpDef* op, std::string_view wanted) { return op->name < wanted; });
   require(found != kAllOps.end() && (*found)->name == name, ErrorCode::program, step_name(path),
           ": expected an op of this version but found ", quoted(name));
   return **found;

@@ -16,7 +16,7 @@ ValueType one_float(const NodeReader& reader) {
   return reader.input(0);
 }
 
-// -- poly -------------------------------------------------------------------------------------------------------------
+// -- poly -----------------------------------------------------------------------------------------
 
 ValueType validate_poly(const NodeReader& reader) {
   const auto [dtype, width] = one_float(reader);
@@ -24,17 +24,19 @@ ValueType validate_poly(const NodeReader& reader) {
   const auto factors = reader.constant("factors", DType::i64).as<int64_t>();
   reader.expect(offsets.size() >= 2, "expected at least 2 offsets but found ", offsets.size());
   reader.expect(offsets.front() == 0 && static_cast<size_t>(offsets.back()) == factors.size(),
-                "expected offsets from 0 to ", factors.size(), " but found ", offsets.front(), " to ", offsets.back());
+                "expected offsets from 0 to ", factors.size(), " but found ", offsets.front(), " to ",
+                offsets.back());
   for (size_t i = 1; i < offsets.size(); ++i)
-    reader.expect(offsets[i] >= offsets[i - 1], "expected ascending offsets but found ", offsets[i], " after ",
-                  offsets[i - 1]);
+    reader.expect(offsets[i] >= offsets[i - 1], "expected ascending offsets but found ", offsets[i],
+                  " after ", offsets[i - 1]);
   for (int64_t factor : factors)
     reader.expect(factor >= 0 && factor < width, "expected factors below ", width, " but found ", factor);
   return {dtype, static_cast<int64_t>(offsets.size()) - 1};
 }
 
-// A product starts from the longest prefix of its factors that is an earlier output column: products are taken left to
-// right, so those are the same bits, and the usual list of monomials costs one multiplication each.
+// A product starts from the longest prefix of its factors that is an earlier output column: products are
+// taken left to right, so those are the same bits, and the usual list of monomials costs one multiplication
+// each.
 struct Product {
   int64_t prefix = -1;  // output column to start from; -1: from the first factor
   int64_t begin = 0;    // factors still to multiply
@@ -69,7 +71,8 @@ class PolyStep final : public Step {
  public:
   explicit PolyStep(const NodeReader& reader)
       : factors_(reader.constant("factors", DType::i64)),
-        products_(plan_products(reader.constant("offsets", DType::i64).as<int64_t>(), factors_.as<int64_t>())) {}
+        products_(
+            plan_products(reader.constant("offsets", DType::i64).as<int64_t>(), factors_.as<int64_t>())) {}
 
   void run(const StepArgs& args) const override {
     const auto factors = factors_.as<int64_t>();
@@ -108,7 +111,7 @@ std::unique_ptr<Step> lower_poly(const NodeReader& reader) {
   });
 }
 
-// -- normalize --------------------------------------------------------------------------------------------------------
+// -- normalize ------------------------------------------------------------------------------------
 
 Exactness exactness_of_normalize(const NodeReader& reader) {
   return reader.choice("norm", {"l1", "l2", "max"}) == "max" ? Exactness::exact : Exactness::tolerance;
@@ -154,7 +157,8 @@ void settle_norms(S* norms, int64_t rows) {
     norms[row] = static_cast<T>(norms[row]) < 10 * std::numeric_limits<T>::epsilon() ? S{1} : norms[row];
 }
 
-// Sums are kept in double also for float32 blocks: nearer to the true norm than any order of the library's own sum.
+// Sums are kept in double also for float32 blocks: nearer to the true norm than any order of the library's
+// own sum.
 template <class T>
 std::unique_ptr<Step> normalize_of(const std::string& norm) {
   if (norm == "max") {
@@ -181,7 +185,8 @@ std::unique_ptr<Step> normalize_of(const std::string& norm) {
           norms[row] += value * value;
         }
       } else {
-        for (int64_t row = 0; row < input.rows; ++row) norms[row] += std::fabs(static_cast<double>(from[row]));
+        for (int64_t row = 0; row < input.rows; ++row)
+          norms[row] += std::fabs(static_cast<double>(from[row]));
       }
     }
     if (squares)
@@ -195,7 +200,7 @@ std::unique_ptr<Step> lower_normalize(const NodeReader& reader) {
   return for_float(reader.input(0).dtype, [&](auto zero) { return normalize_of<decltype(zero)>(norm); });
 }
 
-// -- row_normalize ----------------------------------------------------------------------------------------------------
+// -- row_normalize --------------------------------------------------------------------------------
 
 ValueType validate_row_normalize(const NodeReader& reader) {
   const ValueType type = one_float(reader);
@@ -242,7 +247,8 @@ template <class T>
 void sum_pairwise(const BlockView& input, T* sums) {
   if (input.width < 8) return sum_sequential(input, sums);
   const auto* values = input.column<T>(0);
-  for (int64_t row = 0; row < input.rows; ++row) sums[row] = T{0} + pairwise(values + row, input.rows, input.width);
+  for (int64_t row = 0; row < input.rows; ++row)
+    sums[row] = T{0} + pairwise(values + row, input.rows, input.width);
 }
 
 template <class T>
@@ -251,7 +257,8 @@ class RowNormalizeStep final : public Step {
   explicit RowNormalizeStep(const NodeReader& reader)
       : keep_(reader.choice("zero", {"keep", "uniform", "divide"}) == "keep"),
         uniform_(reader.choice("zero", {"keep", "uniform", "divide"}) == "uniform"),
-        pairwise_(reader.has_attribute("order") && reader.choice("order", {"sequential", "pairwise"}) == "pairwise") {}
+        pairwise_(reader.has_attribute("order") &&
+                  reader.choice("order", {"sequential", "pairwise"}) == "pairwise") {}
 
   size_t scratch_bytes(int64_t rows) const override { return sizeof(T) * static_cast<size_t>(rows); }
 
@@ -267,7 +274,8 @@ class RowNormalizeStep final : public Step {
       const auto* from = input.column<T>(column);
       auto* to = args.output.column<T>(column);
       if (uniform_) {
-        for (int64_t row = 0; row < input.rows; ++row) to[row] = sums[row] == T{0} ? share : from[row] / sums[row];
+        for (int64_t row = 0; row < input.rows; ++row)
+          to[row] = sums[row] == T{0} ? share : from[row] / sums[row];
       } else {
         for (int64_t row = 0; row < input.rows; ++row) to[row] = from[row] / sums[row];
       }
@@ -286,13 +294,15 @@ std::unique_ptr<Step> lower_row_normalize(const NodeReader& reader) {
   });
 }
 
-// -- weighted_sum -----------------------------------------------------------------------------------------------------
+// -- weighted_sum ---------------------------------------------------------------------------------
 
 // A float32 block computes in float32, so what it is multiplied with must be a float32 number too.
-void expect_representable(const NodeReader& reader, std::string_view name, const Constant& constant, DType dtype) {
+void expect_representable(const NodeReader& reader, std::string_view name, const Constant& constant,
+                          DType dtype) {
   for (double value : constant.as<double>())
-    reader.expect(dtype == DType::f64 || static_cast<double>(static_cast<float>(value)) == value || value != value,
-                  "expected float32 numbers in constant '", name, "' because the block is f32 but found ", value);
+    reader.expect(
+        dtype == DType::f64 || static_cast<double>(static_cast<float>(value)) == value || value != value,
+        "expected float32 numbers in constant '", name, "' because the block is f32 but found ", value);
 }
 
 ValueType validate_weighted_sum(const NodeReader& reader) {
@@ -301,8 +311,8 @@ ValueType validate_weighted_sum(const NodeReader& reader) {
   const ValueType type = reader.input(0);
   for (size_t i = 1; i < reader.input_count(); ++i) {
     reader.expect_dtype(i, {type.dtype});
-    reader.expect(reader.input(i).width == type.width, "expected input ", i, " of width ", type.width, " but found ",
-                  reader.input(i).width);
+    reader.expect(reader.input(i).width == type.width, "expected input ", i, " of width ", type.width,
+                  " but found ", reader.input(i).width);
   }
   const auto count = static_cast<int64_t>(reader.input_count());
   expect_representable(reader, "weights", reader.constant("weights", DType::f64, count), type.dtype);
@@ -342,7 +352,8 @@ std::unique_ptr<Step> lower_weighted_sum(const NodeReader& reader) {
 
 constinit const OpDef kPolyOp{"poly", always_exact, validate_poly, lower_poly};
 constinit const OpDef kNormalizeOp{"normalize", exactness_of_normalize, validate_normalize, lower_normalize};
-constinit const OpDef kRowNormalizeOp{"row_normalize", always_exact, validate_row_normalize, lower_row_normalize};
+constinit const OpDef kRowNormalizeOp{"row_normalize", always_exact, validate_row_normalize,
+                                      lower_row_normalize};
 constinit const OpDef kWeightedSumOp{"weighted_sum", always_exact, validate_weighted_sum, lower_weighted_sum};
 
 }  // namespace mlcore

@@ -29,14 +29,15 @@ std::unique_ptr<Step> make_step(Run run) {
   return std::make_unique<FunctionStep<Run>>(std::move(run));
 }
 
-// Raises the errors of a step's run(). Costs nothing until then: the program outlives the plan, so names are looked
-// up when they are needed.
+// Raises the errors of a step's run(). Costs nothing until then: the program outlives the plan, so names are
+// looked up when they are needed.
 class Blame {
  public:
   explicit Blame(const NodeReader& reader) : program_(&reader.program()), node_(&reader.node()) {}
 
   // "step 'p': expected <expected> in column 'c' but found <found> (row 12)"; `column` of the step's input 0.
-  [[noreturn]] void refuse(const std::string& expected, int64_t column, const std::string& found, int64_t row) const;
+  [[noreturn]] void refuse(const std::string& expected, int64_t column, const std::string& found,
+                           int64_t row) const;
   // An input of the step holds a code that the program says cannot occur.
   [[noreturn]] void bad_code(int64_t code, int64_t limit) const;
 
@@ -77,7 +78,8 @@ struct PerColumn {
 // A constant that must have [w] or [1] elements, none of them NaN.
 template <class T>
 void expect_no_nan(const NodeReader& reader, std::string_view name, const Constant& constant) {
-  for (T value : constant.as<T>()) reader.expect(value == value, "expected no NaN in constant '", name, "' but found one");
+  for (T value : constant.as<T>())
+    reader.expect(value == value, "expected no NaN in constant '", name, "' but found one");
 }
 
 inline void expect_no_nan(const NodeReader& reader, std::string_view name, const Constant& constant) {
@@ -85,9 +87,10 @@ inline void expect_no_nan(const NodeReader& reader, std::string_view name, const
   if (constant.type() == DType::f32) expect_no_nan<float>(reader, name, constant);
 }
 
-inline void expect_per_column(const NodeReader& reader, std::string_view name, const Constant& constant, int64_t width) {
-  reader.expect(constant.size() == width || constant.size() == 1, "expected ", width, " elements or 1 in constant '",
-                name, "' but found ", constant.size());
+inline void expect_per_column(const NodeReader& reader, std::string_view name, const Constant& constant,
+                              int64_t width) {
+  reader.expect(constant.size() == width || constant.size() == 1, "expected ", width,
+                " elements or 1 in constant '", name, "' but found ", constant.size());
 }
 
 }  // namespace mlcore

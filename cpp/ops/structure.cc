@@ -9,7 +9,7 @@
 namespace mlcore {
 namespace {
 
-// -- column -----------------------------------------------------------------------------------------------------------
+// -- column ---------------------------------------------------------------------------------------
 
 bool is_float(Kind kind) { return kind == Kind::float16 || kind == Kind::float32 || kind == Kind::float64; }
 
@@ -17,13 +17,13 @@ ValueType validate_column(const NodeReader& reader) {
   reader.expect_inputs(0);
   const int64_t index = reader.integer("column");
   const auto& schema = reader.program().schema;
-  reader.expect(index >= 0 && static_cast<size_t>(index) < schema.size(), "expected attribute 'column' below ",
-                schema.size(), " but found ", index);
+  reader.expect(index >= 0 && static_cast<size_t>(index) < schema.size(),
+                "expected attribute 'column' below ", schema.size(), " but found ", index);
   const DType dtype = reader.dtype("dtype", {DType::f64, DType::f32, DType::i64, DType::str});
   const ColumnSpec& spec = schema[static_cast<size_t>(index)];
-  reader.expect((dtype == DType::str) == (spec.type.kind == Kind::string), "expected column ", quoted(spec.name),
-                " to be read as ", spec.type.kind == Kind::string ? "str" : "a number", " because its type is ",
-                name_of(spec.type), " but found ", name_of(dtype));
+  reader.expect((dtype == DType::str) == (spec.type.kind == Kind::string), "expected column ",
+                quoted(spec.name), " to be read as ", spec.type.kind == Kind::string ? "str" : "a number",
+                " because its type is ", name_of(spec.type), " but found ", name_of(dtype));
   reader.expect(dtype != DType::i64 || !is_float(spec.type.kind), "expected column ", quoted(spec.name),
                 " to be read as f64 or f32 because its type is ", name_of(spec.type), " but found i64");
   return {dtype, 1};
@@ -32,7 +32,7 @@ ValueType validate_column(const NodeReader& reader) {
 // The plan decodes the input table itself.
 std::unique_ptr<Step> lower_column(const NodeReader&) { return nullptr; }
 
-// -- cast -------------------------------------------------------------------------------------------------------------
+// -- cast -----------------------------------------------------------------------------------------
 
 ValueType validate_cast(const NodeReader& reader) {
   reader.expect_inputs(1);
@@ -70,7 +70,7 @@ std::unique_ptr<Step> lower_cast(const NodeReader& reader) {
   }
 }
 
-// -- concat and select ------------------------------------------------------------------------------------------------
+// -- concat and select ----------------------------------------------------------------------------
 
 ValueType validate_concat(const NodeReader& reader) {
   reader.expect(reader.input_count() > 0, "expected at least 1 input but found 0");
@@ -121,17 +121,23 @@ std::unique_ptr<Step> lower_select(const NodeReader& reader) {
   return for_block(reader.input(0).dtype, [&](auto zero) { return select_step<decltype(zero)>(indices); });
 }
 
-// -- check ------------------------------------------------------------------------------------------------------------
+// -- check ----------------------------------------------------------------------------------------
 
 ValueType validate_check(const NodeReader& reader) {
   reader.expect_inputs(1);
-  reader.expect_dtype(0, {DType::f64, DType::f32});
+  reader.expect_dtype(0, {DType::f64, DType::f32, DType::str});
   reader.choice("nan", {"allow", "forbid"});
-  reader.choice("inf", {"allow", "forbid"});
+  if (reader.input(0).dtype == DType::str) {
+    reader.choice("inf", {"allow"});
+    if (reader.has_attribute("null")) reader.choice("null", {"allow", "forbid"});
+  } else {
+    reader.choice("inf", {"allow", "forbid"});
+  }
   return reader.input(0);
 }
 
-// One bit test per value, so that the loop vectorises: what is forbidden is a range of |x| seen as an integer.
+// One bit test per value, so that the loop vectorises: what is forbidden is a range of |x| seen as an
+// integer.
 template <class T>
 class CheckStep final : public Step {
  public:
@@ -152,7 +158,8 @@ class CheckStep final : public Step {
     } else if (inf_) {
       for (int64_t i = 0; i < count; ++i) bad |= static_cast<Bits>(magnitude(values[i]) == kInf);
     }
-    if (bad) [[unlikely]] report(args);
+    if (bad) [[unlikely]]
+      report(args);
   }
 
  private:
@@ -169,8 +176,10 @@ class CheckStep final : public Step {
         const T value = input.column<T>(column)[row];
         const bool nan = nan_ && value != value;
         if (nan || (inf_ && std::isinf(value)))
-          blame_.refuse(nan_ && inf_ ? "finite numbers" : nan_ ? "no missing values" : "no infinity", column,
-                        nan ? "a missing value (NaN)" : text(value), args.first_row + row);
+          blame_.refuse(nan_ && inf_ ? "finite numbers"
+                        : nan_       ? "no missing values"
+                                     : "no infinity",
+                        column, nan ? "a missing value (NaN)" : text(value), args.first_row + row);
       }
     }
   }
@@ -180,13 +189,43 @@ class CheckStep final : public Step {
   bool inf_;
 };
 
+// A NaN among strings, and a null, which may stand for one; a None passes.
+class CheckTextStep final : public Step {
+ public:
+  explicit CheckTextStep(const NodeReader& reader)
+      : blame_(reader),
+        nan_(reader.choice("nan", {"allow", "forbid"}) == "forbid"),
+        null_(nan_ &&
+              !(reader.has_attribute("null") && reader.choice("null", {"allow", "forbid"}) == "allow")) {}
+
+  void run(const StepArgs& args) const override {
+    if (!nan_) return;
+    const BlockView& input = args.inputs[0];
+    for (int64_t row = 0; row < input.rows; ++row) {
+      for (int64_t column = 0; column < input.width; ++column) {
+        const StringRef& value = input.column<StringRef>(column)[row];
+        if (value.data || value.size == kNone || (value.size != kNaN && !null_)) continue;
+        blame_.refuse("no missing values", column,
+                      value.size == kNaN ? "a missing value (NaN)" : "a missing value (null)",
+                      args.first_row + row);
+      }
+    }
+  }
+
+ private:
+  Blame blame_;
+  bool nan_;
+  bool null_;
+};
+
 std::unique_ptr<Step> lower_check(const NodeReader& reader) {
+  if (reader.input(0).dtype == DType::str) return std::make_unique<CheckTextStep>(reader);
   return for_float(reader.input(0).dtype, [&](auto zero) -> std::unique_ptr<Step> {
     return std::make_unique<CheckStep<decltype(zero)>>(reader);
   });
 }
 
-// -- broadcast --------------------------------------------------------------------------------------------------------
+// -- broadcast ------------------------------------------------------------------------------------
 
 ValueType validate_broadcast(const NodeReader& reader) {
   reader.expect_inputs(0);

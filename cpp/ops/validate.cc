@@ -22,8 +22,8 @@ void check_schema(const Program& program) {
 }
 
 void check_nodes(Program& program) {
-  require(program.nodes.size() <= static_cast<size_t>(std::numeric_limits<int32_t>::max()), ErrorCode::program,
-          "expected fewer than 2^31 nodes but found ", program.nodes.size());
+  require(program.nodes.size() <= static_cast<size_t>(std::numeric_limits<int32_t>::max()),
+          ErrorCode::program, "expected fewer than 2^31 nodes but found ", program.nodes.size());
   int64_t row_bytes = 0;
   for (size_t i = 0; i < program.nodes.size(); ++i) {
     validate_node(program, i);
@@ -34,7 +34,7 @@ void check_nodes(Program& program) {
   }
 }
 
-// -- the integers a value can hold ------------------------------------------------------------------------------------
+// -- the integers a value can hold ----------------------------------------------------------------
 
 struct Range {
   int64_t low = std::numeric_limits<int64_t>::max();
@@ -87,7 +87,7 @@ std::vector<Range> ranges_of(const Program& program) {
   return ranges;
 }
 
-// -- outputs ----------------------------------------------------------------------------------------------------------
+// -- outputs --------------------------------------------------------------------------------------
 
 // Characters of a fixed-width NumPy string dtype such as "<U5"; -1: the name is no such dtype.
 int64_t fixed_text_length(std::string_view dtype) {
@@ -102,13 +102,14 @@ int64_t fixed_text_length(std::string_view dtype) {
 }
 
 bool is_numeric_dtype(std::string_view dtype) {
-  constexpr std::string_view kNames[] = {"float64", "float32", "float16", "int64",  "int32",  "int16",
-                                         "int8",    "uint64",  "uint32",  "uint16", "uint8",  "bool"};
+  constexpr std::string_view kNames[] = {"float64", "float32", "float16", "int64",  "int32", "int16",
+                                         "int8",    "uint64",  "uint32",  "uint16", "uint8", "bool"};
   return std::find(std::begin(kNames), std::end(kNames), dtype) != std::end(kNames);
 }
 
 int64_t character_count(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
 class OutputCheck {
@@ -130,9 +131,10 @@ class OutputCheck {
     expect(output, output.value >= 0 && static_cast<size_t>(output.value) < program_.nodes.size(),
            "expected a value below ", program_.nodes.size(), " but found ", output.value);
     const ValueType type = program_.nodes[static_cast<size_t>(output.value)].type;
-    expect(output, !output.vector || type.width == 1, "expected a vector of width 1 but found width ", type.width);
-    expect(output, output.names.empty() || static_cast<int64_t>(output.names.size()) == type.width, "expected ",
-           type.width, " names or none but found ", output.names.size());
+    expect(output, !output.vector || type.width == 1, "expected a vector of width 1 but found width ",
+           type.width);
+    expect(output, output.names.empty() || static_cast<int64_t>(output.names.size()) == type.width,
+           "expected ", type.width, " names or none but found ", output.names.size());
     check_dtype(output, output.labels < 0 ? type.dtype : check_labels(output, type));
   }
 
@@ -144,18 +146,20 @@ class OutputCheck {
 
   // Positions in the labels are proved here, so that nothing has to look them up with a check.
   DType check_labels(const OutputSpec& output, ValueType type) const {
-    expect(output, static_cast<size_t>(output.labels) < program_.constants.size(), "expected labels to be one of ",
-           program_.constants.size(), " slabs but found index ", output.labels);
-    expect(output, type.dtype == DType::i64, "expected positions of labels of type i64 but found ", name_of(type.dtype));
+    expect(output, static_cast<size_t>(output.labels) < program_.constants.size(),
+           "expected labels to be one of ", program_.constants.size(), " slabs but found index ",
+           output.labels);
+    expect(output, type.dtype == DType::i64, "expected positions of labels of type i64 but found ",
+           name_of(type.dtype));
     const Constant& labels = program_.constants[static_cast<size_t>(output.labels)];
     const Range range = ranges_[static_cast<size_t>(output.value)];
-    expect(output, range.low >= 0 && range.high < labels.size(), "expected positions from 0 to ", labels.size() - 1,
-           " because there are so many labels, but the value may hold others");
+    expect(output, range.low >= 0 && range.high < labels.size(), "expected positions from 0 to ",
+           labels.size() - 1, " because there are so many labels, but the value may hold others");
     const int64_t longest = fixed_text_length(output.dtype);
     if (labels.type() == DType::str && longest > 0)
       for (int64_t i = 0; i < labels.size(); ++i)
-        expect(output, character_count(labels.string_at(i)) <= longest, "expected labels that fit ", output.dtype,
-               " but found ", quoted(labels.string_at(i)));
+        expect(output, character_count(labels.string_at(i)) <= longest, "expected labels that fit ",
+               output.dtype, " but found ", quoted(labels.string_at(i)));
     return labels.type();
   }
 
@@ -163,7 +167,8 @@ class OutputCheck {
     const bool numeric = is_numeric_dtype(output.dtype);
     const bool fixed_text = fixed_text_length(output.dtype) > 0;
     expect(output, numeric || fixed_text || output.dtype == "object",
-           "expected a NumPy dtype such as float64, int64, bool, object or <U5 but found ", quoted(output.dtype));
+           "expected a NumPy dtype such as float64, int64, bool, object or <U5 but found ",
+           quoted(output.dtype));
     expect(output, shown == DType::str ? !numeric : !fixed_text, "expected a dtype that holds ",
            shown == DType::str ? "text" : "numbers", " but found ", quoted(output.dtype));
   }
@@ -173,7 +178,7 @@ class OutputCheck {
   std::map<std::string_view, int32_t> next_index_;  // by method; -1: a single array
 };
 
-// -- golden rows ------------------------------------------------------------------------------------------------------
+// -- golden rows ----------------------------------------------------------------------------------
 
 class GoldenCheck {
  public:
@@ -182,9 +187,10 @@ class GoldenCheck {
   void check() const {
     // above this, rows * width could overflow
     constexpr int64_t kMaxRows = int64_t{1} << 32;
-    expect(golden_.rows >= 0 && golden_.rows <= kMaxRows, "expected a row count from 0 to ", kMaxRows, " but found ",
-           golden_.rows);
-    if (golden_.rows == 0 && golden_.columns.empty() && golden_.missing.empty() && golden_.expected.empty()) return;
+    expect(golden_.rows >= 0 && golden_.rows <= kMaxRows, "expected a row count from 0 to ", kMaxRows,
+           " but found ", golden_.rows);
+    if (golden_.rows == 0 && golden_.columns.empty() && golden_.missing.empty() && golden_.expected.empty())
+      return;
     expect_count("columns", golden_.columns.size(), program_.schema.size());
     expect_count("missing", golden_.missing.size(), program_.schema.size());
     expect_count("expected", golden_.expected.size(), program_.outputs.size());
@@ -200,7 +206,8 @@ class GoldenCheck {
       const ValueType type = program_.nodes[static_cast<size_t>(program_.outputs[i].value)].type;
       expect(expected.type() == type.dtype && expected.size() == golden_.rows * type.width, "expected ",
              golden_.rows * type.width, " values of type ", name_of(type.dtype), " for output ",
-             quoted(program_.outputs[i].method), " but found ", expected.size(), " of type ", name_of(expected.type()));
+             quoted(program_.outputs[i].method), " but found ", expected.size(), " of type ",
+             name_of(expected.type()));
     }
   }
 
@@ -229,10 +236,10 @@ class GoldenCheck {
     }
     const Constant& values = slab(golden_.columns[index]);
     const bool text = column.type.kind == Kind::string;
-    expect(values.size() == golden_.rows, "expected ", golden_.rows, " values of column ", quoted(column.name),
-           " but found ", values.size());
-    expect(text ? values.type() == DType::str : values.type() == DType::f64 || values.type() == DType::i64, "expected ",
-           text ? "str" : "f64 or i64", " values of column ", quoted(column.name), " but found ",
+    expect(values.size() == golden_.rows, "expected ", golden_.rows, " values of column ",
+           quoted(column.name), " but found ", values.size());
+    expect(text ? values.type() == DType::str : values.type() == DType::f64 || values.type() == DType::i64,
+           "expected ", text ? "str" : "f64 or i64", " values of column ", quoted(column.name), " but found ",
            name_of(values.type()));
     if (missing == -1) return;
     const Constant& kinds = slab(missing);
@@ -255,7 +262,8 @@ void validate_node(Program& program, size_t index) {
   const OpDef& op = op_named(node.op, node.path);
   const NodeReader reader(program, node);
   for (int32_t input : node.inputs)
-    reader.expect(input >= 0 && static_cast<size_t>(input) < index, "expected an earlier value but found id ", input);
+    reader.expect(input >= 0 && static_cast<size_t>(input) < index, "expected an earlier value but found id ",
+                  input);
   const ValueType type = op.validate(reader);
   reader.finish();
   reader.expect(type.width >= 1 && type.width <= kMaxWidth, "expected a value of 1 to ", kMaxWidth,
