@@ -85,7 +85,6 @@ class Forest:
 
     attributes: dict[str, bool | int | str]
     constants: dict[str, npt.NDArray[Any]]
-    linear: bool
 
 
 def parse_model(text: str) -> TextModel:
@@ -318,8 +317,7 @@ def build_forest(trees: Sequence[dict[str, str]], *, outputs: int, features: int
         constants["category_words"] = builder.joined("category_words", np.int32)
         constants["category_bits"] = builder.joined("category_bits", np.uint32)
     # a linear tree without a single coefficient still answers leaf_const, not leaf_value
-    linear = any(tree.get("is_linear", "0") == "1" for tree in trees)
-    if linear:
+    if any(tree.get("is_linear", "0") == "1" for tree in trees):
         sizes = builder.joined("linear_size", np.int64)
         constants["linear_offsets"] = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         constants["linear_feature"] = builder.joined("linear_feature", np.int32)
@@ -333,7 +331,7 @@ def build_forest(trees: Sequence[dict[str, str]], *, outputs: int, features: int
         "vector_leaf": False,
         "result": "sum",
     }
-    return Forest(attributes, constants, linear)
+    return Forest(attributes, constants)
 
 
 def _power(base: float, exponent: int) -> float:

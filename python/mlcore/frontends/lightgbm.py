@@ -14,7 +14,7 @@ import numpy as np
 
 from mlcore.errors import InputError
 from mlcore.frontends._lightgbm_link import Objective, label_cut, library_link, objective_of, used_iterations
-from mlcore.frontends._lightgbm_text import ZERO_BAND, TextModel, build_forest, parse_model
+from mlcore.frontends._lightgbm_text import TextModel, build_forest, parse_model
 from mlcore.frontends.context import Context, Frame, Output, Outputs, Value
 from mlcore.frontends.registry import Entry, register
 
@@ -23,7 +23,13 @@ __all__: list[str] = []
 _MULTICLASS = {"multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr"}
 _FALSE = {"false", "-", "0", "no", "none", ""}
 _NUMPY_NAMES = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32"}
-_LINK_OPS = {"exp": "lgb_exp", "sigmoid": "lgb_sigmoid", "log1p_exp": "lgb_log1p_exp", "softmax": "lgb_softmax"}
+_LINK_OPS = {
+    "sqrt": "lgb_sqrt",
+    "exp": "lgb_exp",
+    "sigmoid": "lgb_sigmoid",
+    "log1p_exp": "lgb_xentlambda",
+    "softmax": "lgb_softmax",
+}
 _TOLERANCE = "exp and its kin in predict and predict_proba: within 4 ULP; raw margins and labels are exact"
 
 
@@ -170,10 +176,8 @@ def _score(booster: Any, frame: Frame, ctx: Context) -> _Scores:
         if not trees:
             raw = ctx.node("broadcast", [], constants={"value": np.zeros(outputs)})
         else:
-            # a CSR row is read as it is; a dense one loses |x| <= 1e-35
+            # a CSR row is read as it is; a dense one loses |x| <= 1e-35 (in linear leaves the op sees to it)
             forest = build_forest(trees, outputs=outputs, features=model.features, dense=not frame.sparse)
-            if forest.linear and not frame.sparse:
-                block = _zero_band(block, ctx)
             raw = ctx.node("trees", [block], attrs=forest.attributes, constants=forest.constants)
     except ValueError as error:
         ctx.refuse(f"LightGBM: {error}")
@@ -185,18 +189,9 @@ def _score(booster: Any, frame: Frame, ctx: Context) -> _Scores:
     return _Scores(raw, margin, _convert(margin, objective, ctx), objective)
 
 
-def _zero_band(block: Value, ctx: Context) -> Value:
-    """0 for ``|x| <= 1e-35``: linear leaves multiply values, so the cuts alone do not carry it."""
-    size = ctx.node("unary", [block], attrs={"fn": "abs"})
-    keep = ctx.node("binarize", [size], constants={"threshold": np.asarray([ZERO_BAND])})
-    return ctx.node("combine", [block, keep], attrs={"fn": "mul"})
-
-
 def _convert(margin: Value, objective: Objective, ctx: Context) -> Value:
     if objective.link == "identity":
         return margin
-    if objective.link == "sqrt":
-        return ctx.node("combine", [ctx.node("unary", [margin], attrs={"fn": "abs"}), margin], attrs={"fn": "mul"})
     constants = {"scale": np.asarray([objective.scale])} if objective.link == "sigmoid" else {}
     return ctx.node("link", [margin], attrs={"fn": _LINK_OPS[objective.link]}, constants=constants)
 
