@@ -81,6 +81,7 @@ class Model:
         for position, output in enumerate(self._outputs):
             self._methods.setdefault(output["method"], []).append(position)
         self._labels = [_label_array(output) for output in self._outputs]
+        self._rows = _core.RowScorer(core)
 
     # -- predictions --------------------------------------------------------------------------------------------
 
@@ -208,13 +209,10 @@ class Model:
         """
         if method is None:
             method = next((name for name in _ROW_METHODS if name in self._methods), self.methods[0])
-        answers = [
-            self._name_row(position, values_)
-            for position, values_ in zip(
-                self._positions(method), self._core.row(values, self._positions(method)), strict=True
-            )
-        ]
-        return answers[0] if self._outputs[self._positions(method)[0]]["index"] < 0 else answers
+        positions = self._positions(method)
+        found = self._rows.run(values, positions, False)
+        answers = [self._name_row(position, numbers) for position, numbers in zip(positions, found, strict=True)]
+        return answers[0] if self._outputs[positions[0]]["index"] < 0 else answers
 
     # -- what it is ---------------------------------------------------------------------------------------------
 
