@@ -137,7 +137,7 @@ def _weighted(frame: Frame, weight: Any, ctx: Context) -> Frame:
     """``result * weight`` in the dtype that NumPy promotes to."""
     if weight is None:
         return frame
-    if not np.isscalar(weight) or not np.isreal(weight) or not np.isfinite(weight):
+    if not isinstance(weight, (int, float, np.integer, np.floating)) or not np.isfinite(weight):
         ctx.refuse(f"expected a finite number as weight but found {weight!r}", parameter="transformer_weights")
     kinds = set(frame.kinds())
     own = frame.array_dtype()

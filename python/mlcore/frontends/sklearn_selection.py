@@ -24,7 +24,7 @@ def _select(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         selected = frame.take(support)
         return Frame(ctx, selected.parts, feature_names(estimator, support.size) or selected.names)
     dtype = numeric_dtype(frame, ctx)
-    if dtype.kind not in "fiu":
+    if dtype.kind not in "fiub":
         ctx.refuse(f"columns of dtype {dtype}", alternative="cast them to a number")
     # 64-bit integers stay exact; a missing value among them is an error, as the original's float check makes it
     exact = dtype.kind in "iu" and all(kind in ("i64", "int64") for kind in frame.kinds())
