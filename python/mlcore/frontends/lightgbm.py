@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError
+from mlcore.frontends._lightgbm_categories import assign_categories, is_text, with_category_columns
 from mlcore.frontends._lightgbm_link import Objective, label_cut, library_link, objective_of, used_iterations
 from mlcore.frontends._lightgbm_text import TextModel, build_forest, parse_model
 from mlcore.frontends.context import Context, Frame, Output, Outputs, Value
@@ -46,10 +47,6 @@ class _Scores:
 # -- input ----------------------------------------------------------------------------------------------------------
 
 
-def _is_text(kind: str | None) -> bool:
-    return kind in ("str", "string")
-
-
 def _matrix(booster: Any, model: TextModel, frame: Frame, ctx: Context) -> Value:
     """Emit the rows as the doubles that LightGBM's predictor reads."""
     if frame.width != model.features:
@@ -65,65 +62,25 @@ def _matrix(booster: Any, model: TextModel, frame: Frame, ctx: Context) -> Value
             alternative="pass the data frame it was trained on as `sample=`",
         )
     if categories:
-        return _coded_block(_assign_categories(model, frame, categories, ctx), frame, ctx)
+        assigned = assign_categories(model, kinds, categories)
+        if assigned is None:
+            ctx.refuse(
+                f"cannot tell which columns hold the {len(categories)} pandas categoricals that the booster stores",
+                alternative="pass the data frame it was trained on as `sample=`, or encode categories before",
+            )
+        return _coded_block(assigned, frame, ctx)
     if frame.names is None:
-        numbers = [kind or "f64" for kind in kinds if not _is_text(kind)]
+        numbers = [kind or "f64" for kind in kinds if not is_text(kind)]
         dtype = np.result_type(*(np.dtype(_NUMPY_NAMES.get(kind, kind)) for kind in numbers), np.bool_)
-        if dtype.kind in "iub":
-            if frame.sparse:
-                ctx.refuse(f"LightGBM does not take sparse matrices of {dtype}")
+        if dtype.kind in "iub" and frame.sparse:
+            ctx.refuse(f"LightGBM does not take sparse matrices of {dtype}")
+        if dtype == np.uint64:
+            ctx.refuse("arrays of uint64 are not supported", alternative="train and predict on float64 or int64")
+        if dtype.kind in "iu" and dtype.itemsize >= 4:
             # basic.py, _np2d_to_np1d: an array that is neither float32 nor float64 becomes float32
-            return ctx.node("cast", [frame.block("f32")], attrs={"dtype": "f64"})
+            single = ctx.node("cast", [frame.block("i64")], attrs={"dtype": "f32"})
+            return ctx.node("cast", [single], attrs={"dtype": "f64"})
     return frame.block("f64")
-
-
-def _fits(values: Sequence[Any], kind: str | None, largest_code: int | None) -> bool:
-    """Whether ``values`` can be the pandas categories of a column of this type."""
-    if largest_code is not None and largest_code >= len(values):
-        return False
-    if not values or kind is None:
-        return True
-    if all(isinstance(value, str) for value in values):
-        return _is_text(kind)
-    if all(isinstance(value, (bool, np.bool_)) for value in values):
-        return kind == "bool"
-    if all(isinstance(value, (int, np.integer)) for value in values):
-        return not _is_text(kind) and kind != "bool"
-    return kind.startswith("f")
-
-
-def _assign_categories(
-    model: TextModel, frame: Frame, categories: Sequence[Sequence[Any]], ctx: Context
-) -> dict[int, Sequence[Any]]:
-    """Which column each list of ``pandas_categorical`` belongs to; LightGBM stores the lists without names."""
-    kinds = frame.kinds()
-    text = {index for index, kind in enumerate(kinds) if _is_text(kind)}
-    split = model.categorical_features
-    # first: the categorical features are the category columns; then fewer (given by number); then ordered ones
-    for must, may in ((text | split, text | split), (text, text | split), (text, set(range(frame.width)))):
-        columns = sorted(may)
-        fits = [[_fits(values, kinds[c], model.largest_code(c)) for values in categories] for c in columns]
-        # ways[i][j]: how many ways to give the lists from j on to the columns from i on, in order
-        ways = [[0] * (len(categories) + 1) for _ in range(len(columns) + 1)]
-        ways[-1][-1] = 1
-        for i in reversed(range(len(columns))):
-            for j in range(len(categories) + 1):
-                ways[i][j] = 0 if columns[i] in must else ways[i + 1][j]
-                if j < len(categories) and fits[i][j]:
-                    ways[i][j] += ways[i + 1][j + 1]
-        if ways[0][0]:
-            break
-    if ways[0][0] != 1:
-        ctx.refuse(
-            f"cannot tell which columns hold the {len(categories)} pandas categoricals that the booster stores",
-            alternative="pass the data frame it was trained on as `sample=`, or encode categories in a step before",
-        )
-    out: dict[int, Sequence[Any]] = {}
-    for i, column in enumerate(columns):
-        j = len(out)
-        if j < len(categories) and fits[i][j] and ways[i + 1][j + 1]:
-            out[column] = categories[j]
-    return out
 
 
 def _coded_block(categories: dict[int, Sequence[Any]], frame: Frame, ctx: Context) -> Value:
@@ -261,6 +218,7 @@ def _compile_classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
 
 def _reference(estimator: Any, method: str, table: Any) -> Any:
     """Ask the original; ``decision_function`` is the raw margin, for every class."""
+    table = with_category_columns(getattr(estimator, "_Booster", estimator), table)
     if method == "decision_function":
         return estimator.predict(table, raw_score=True)
     return getattr(estimator, method)(table)
