@@ -100,7 +100,7 @@ class NoCut(ValueError):
 
 
 def label_cut(positive: Callable[[Array], Array]) -> np.float32:
-    """Smallest float32 for which ``positive`` holds, by bisection over all float32.
+    """Smallest float32 for which ``positive`` holds, by bisection over all finite float32.
 
     Parameters
     ----------
@@ -112,7 +112,8 @@ def label_cut(positive: Callable[[Array], Array]) -> np.float32:
     NoCut
         If ``positive`` is constant, or not monotone among the 8,192 numbers around the cut.
     """
-    lowest, highest = _position(np.float32(-np.inf)), _position(np.float32(np.inf))
+    highest = _position(np.finfo(np.float32).max)
+    lowest = -highest
 
     def above(positions: Array) -> Array:
         return positive(_float32_at(positions))

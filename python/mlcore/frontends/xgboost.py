@@ -22,7 +22,7 @@ __all__: list[str] = []
 
 Array = npt.NDArray[Any]
 
-# objective -> op and function that turn the margin into `predict`
+# objectives whose `predict` is the margin, and the link of those whose `predict` is not
 _IDENTITY = {
     "reg:squarederror",
     "reg:squaredlogerror",
@@ -43,11 +43,13 @@ _LINKS = {
     "reg:tweedie": "xgb_exp",
     "survival:cox": "xgb_exp",
     "survival:aft": "xgb_exp",
+    "binary:hinge": "xgb_hinge",
 }
 _NOT_NUMBERS = ("timestamp", "date", "decimal")
 # integers at or above this are not all float64 numbers
 _EXACT_INTEGERS = 2**53
 _WIDE = {"i64", "int64", "uint64"}
+_FIRST, _END = (3, 0, 0), (3, 3, 0)
 _CPU_ALTERNATIVE = "call booster.set_param({'device': 'cpu'}) before compiling"
 
 
@@ -187,9 +189,9 @@ def _margin(value: Value, ctx: Context, model: BoosterModel, probe: Probe, last_
         if model.tree_weights is None:
             return leaves
         weight = model.tree_weights[tree]
-        if dmatrix or model.version >= (3, 3, 0):
+        if dmatrix:
             return leaves * weight
-        # in-place prediction before 3.3 adds the base score to the leaf, takes it off again, then applies the weight
+        # in-place prediction adds the base score to the leaf, takes it off again, then applies the weight
         offset = base[model.tree_output[tree]]
         return ((offset + leaves) - offset) * weight
 
@@ -217,8 +219,6 @@ def _answer(margin: Value, ctx: Context, model: BoosterModel) -> Value:
         return margin
     if name in _LINKS:
         return ctx.node("link", [margin], attrs={"fn": _LINKS[name]})
-    if name == "binary:hinge":
-        return ctx.node("binarize", [margin], constants={"threshold": np.zeros(1)})
     if name != "multi:softmax":
         ctx.refuse(
             f"the objective {name!r} is not supported",
@@ -288,7 +288,7 @@ def _classifier_outputs(
         cut = ctx.node("threshold", [margin], attrs={"compare": "ge"}, constants=_cut(ctx, probe, model))
         predict = Output(cut, "int64", vector=True, classes=labels)
     if softmax:
-        probabilities = ctx.node("link", [margin], attrs={"fn": "softmax"})
+        probabilities = ctx.node("link", [margin], attrs={"fn": "sk_softmax"})
         proba = Output(probabilities, "float32", names=[str(index) for index in range(model.outputs)])
     elif width > 1 and (width == classes or classes == 2):
         proba = Output(answer, "float32", names=_names(model))
@@ -304,6 +304,9 @@ def _classifier_outputs(
 
 def _read(booster: Any, ctx: Context) -> tuple[BoosterModel, Probe]:
     model = read_booster(booster)
+    if not _FIRST <= model.version < _END:
+        # 3.3 changes in-place prediction of DART, among others
+        ctx.refuse(f"XGBoost {'.'.join(map(str, model.version))} is outside the range >=3.0,<3.3 this was proven for")
     device = json.loads(booster.save_config())["learner"]["generic_param"].get("device", "cpu")
     if not str(device).startswith("cpu"):
         ctx.refuse(
