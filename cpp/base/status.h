@@ -15,7 +15,7 @@ enum class ErrorCode {
   io,        // the operating system refused
 };
 
-class [[gnu::visibility("default")]] Error : public std::runtime_error {
+class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
   ErrorCode code() const noexcept { return code_; }

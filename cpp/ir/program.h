@@ -21,7 +21,7 @@ namespace mlcore {
 
 // An owned, 64-byte aligned, immutable slab. Elements are little-endian, C order.
 // A str slab holds int64 offsets[n + 1] and then the UTF-8 bytes.
-class [[gnu::visibility("default")]] Constant {
+class Constant {
  public:
   Constant() = default;
   // Copies `bytes`. Throws ErrorCode::program if the shape and the byte count disagree.
@@ -91,7 +91,7 @@ struct GoldenRows {
   std::vector<int32_t> expected;   // constant per output: the block's bytes, row-major
 };
 
-struct [[gnu::visibility("default")]] Program {
+struct Program {
   std::vector<ColumnSpec> schema;
   std::vector<Node> nodes;
   std::vector<Constant> constants;

@@ -58,16 +58,16 @@ struct ColumnView {
 };
 
 // "int64", "string", "dictionary of string", "decimal128(10, 2)": what a message calls the type of a column.
-[[gnu::visibility("default")]] std::string found_type(const ColumnView& column);
+std::string found_type(const ColumnView& column);
 
 // The rows [first, first + length) of a column.
-[[gnu::visibility("default")]] ColumnView slice(const ColumnView& column, int64_t first, int64_t length);
+ColumnView slice(const ColumnView& column, int64_t first, int64_t length);
 
 using KeepAlive = std::shared_ptr<const void>;
 using Names = std::shared_ptr<const std::vector<std::string>>;
 
 // Immutable; safe to read from several threads. Copies share the memory behind the columns.
-class [[gnu::visibility("default")]] Batch {
+class Batch {
  public:
   Batch() : Batch(0, std::make_shared<const std::vector<std::string>>(), {}, {}) {}
   // Throws ErrorCode::input unless there is a name per column and every column has `rows` rows.
@@ -95,6 +95,6 @@ struct ChunkedColumn {
 // Cuts columns at the union of their chunk boundaries, so that every batch has one piece of each. A table without
 // rows gives one empty batch. Throws ErrorCode::input when the columns differ in length; `rows` is the expected
 // count, or -1 for the first column's.
-[[gnu::visibility("default")]] std::vector<Batch> align_chunks(std::vector<ChunkedColumn> columns, int64_t rows);
+std::vector<Batch> align_chunks(std::vector<ChunkedColumn> columns, int64_t rows);
 
 }  // namespace mlcore

@@ -12,7 +12,7 @@
 
 namespace mlcore {
 
-class [[gnu::visibility("default")]] Model {
+class Model {
  public:
   // Validates and lowers; replays the golden rows, if any, and throws ErrorCode::artifact when one byte differs.
   explicit Model(Program program);

@@ -21,7 +21,7 @@ class Source {
 };
 
 // The caller's memory for one run at a time; grows on first use and is reused afterwards.
-class [[gnu::visibility("default")]] Workspace {
+class Workspace {
  public:
   Workspace() = default;
   Workspace(Workspace&&) = default;
