@@ -23,6 +23,7 @@ struct LinearLeaves {
   std::vector<int32_t> feature;
   std::vector<double> coef;
   std::vector<double> constant;
+  bool drops_tiny = true;
 };
 
 // What a run reads and writes.
@@ -105,6 +106,7 @@ class Evaluator final : public Forest {
     }
     if (kind_ == Kind::vector) leaf_values_.assign(values, values + spec.leaf_rows * outputs_);
     if (kind_ == Kind::linear) {
+      linear_.drops_tiny = spec.linear_drops_tiny;
       linear_.offsets.assign(spec.linear_offsets.begin(), spec.linear_offsets.end());
       linear_.feature.assign(spec.linear_feature.begin(), spec.linear_feature.end());
       linear_.coef.assign(spec.linear_coef.begin(), spec.linear_coef.end());
@@ -217,7 +219,7 @@ class Evaluator final : public Forest {
     for (auto i = static_cast<size_t>(linear_.offsets[leaf]); i < static_cast<size_t>(linear_.offsets[leaf + 1]); ++i) {
       const Float x = run.value(linear_.feature[i], row);
       if (x != x) return node_value_[node];
-      sum += linear_.coef[i] * (counts_as_zero<Key>(x) ? 0.0 : static_cast<double>(x));
+      sum += linear_.coef[i] * (linear_.drops_tiny && counts_as_zero<Key>(x) ? 0.0 : static_cast<double>(x));
     }
     return static_cast<Leaf>(sum);
   }

@@ -24,8 +24,9 @@
 // category 0 everywhere. Sources: xgboost common/categorical.h Decision, LightGBM tree.h CategoricalDecision.
 //
 // A row's leaves are added in tree order to `base`, in the dtype of the leaf values; then divided by `divisor`.
-// Linear leaf (LightGBM Tree::Predict): const + coef * x in the order given, in double; x with abs(x) <= 1e-35f
-// counts as 0 (LightGBM's reader of dense rows drops such values); a NaN gives the plain leaf value instead.
+// Linear leaf (LightGBM Tree::Predict): const + coef * x in the order given, in double; a NaN gives the plain leaf
+// value instead. With `linear_drops_tiny` abs(x) <= 1e-35f counts as 0: LightGBM's reader of dense rows drops such
+// values (c_api.cpp), its reader of CSR rows does not.
 #pragma once
 
 #include <cstddef>
@@ -52,6 +53,7 @@ struct ForestSpec {
   bool vector_leaf = false;
   bool leaf_ids = false;  // the result is the id of each tree's leaf
   CategoryRule rule = CategoryRule::none;
+  bool linear_drops_tiny = true;
 
   std::span<const int64_t> tree_offsets;
   std::span<const int32_t> tree_output;  // empty for vector leaves

@@ -133,6 +133,8 @@ void read_linear(const NodeReader& reader, ForestSpec& spec) {
   if (!reader.has_constant("linear_offsets")) return;
   reader.expect(spec.leaf == DType::f64 && !spec.vector_leaf,
                 "expected f64 scalar 'leaf_values' beside linear leaves but found others");
+  if (reader.has_attribute("linear_tiny"))
+    spec.linear_drops_tiny = reader.choice("linear_tiny", {"zero", "keep"}) == "zero";
   spec.linear_offsets = read<int64_t>(reader, "linear_offsets", DType::i64, spec.leaf_rows + 1);
   spec.linear_const = read<double>(reader, "linear_const", DType::f64, spec.leaf_rows);
   spec.linear_feature = read<int32_t>(reader, "linear_feature", DType::i32, -1);
