@@ -30,7 +30,7 @@ def numeric_dtype(frame: Frame, ctx: Context) -> np.dtype[Any]:
                 alternative="turn times into numbers before fitting",
             )
     dtype = frame.array_dtype()
-    if dtype == object:
+    if dtype.kind == "O":
         return np.dtype(np.float64)
     if dtype == np.float16:
         ctx.refuse("arithmetic in float16 is not supported", alternative="fit on float32 or float64")
@@ -39,7 +39,7 @@ def numeric_dtype(frame: Frame, ctx: Context) -> np.dtype[Any]:
 
 def check(ctx: Context, value: Value, *, nan: bool = False, inf: bool = False) -> Value:
     """Forbid NaN and infinity unless allowed, as ``ensure_all_finite`` does."""
-    if nan and inf or value.dtype not in ("f64", "f32"):
+    if (nan and inf) or value.dtype not in ("f64", "f32"):
         return value
     return ctx.node("check", [value], attrs={"nan": "allow" if nan else "forbid", "inf": "allow" if inf else "forbid"})
 

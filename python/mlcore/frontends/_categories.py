@@ -162,7 +162,7 @@ def _number_column(
         keys = np.asarray([int(key) for key, _ in kept], dtype=np.int64)
         return frame.column(index, "i64"), keys, [position for _, position in kept]
     value = frame.column(index, "f32" if own == "f32" else "f64")
-    if forgiving and frame.array_dtype() != object:
+    if forgiving and frame.array_dtype().kind != "O":
         value = check(ctx, value, nan=True)  # an unknown infinity is an error all the same
     return value, np.asarray(found.keys, dtype=np.float64), found.positions
 

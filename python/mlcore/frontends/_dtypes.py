@@ -1,4 +1,4 @@
-"""NumPy's and scikit-learn's rules for the dtype of a table: what ``check_array`` and ``hstack`` make of its columns."""
+"""Rules of NumPy and scikit-learn for the dtype of a table: what check_array and hstack make of its columns."""
 
 from __future__ import annotations
 

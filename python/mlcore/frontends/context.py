@@ -189,11 +189,11 @@ class Frame:
         held = {part.value.dtype for part in self.parts if part.value is not None}
         texts = held == {"str"} or not held
         texts = texts and all(part.column is None or part.column.logical == "string" for part in self.parts)
-        if dtype == object and not texts:
+        if dtype.kind == "O" and not texts:
             self.ctx.refuse("a transform output of strings beside numbers (dtype object) has no block type")
         if dtype.kind == "M":
             self.ctx.refuse("a transform output of timestamps has no block type")
-        if dtype == object:
+        if dtype.kind == "O":
             block = "str"
         elif dtype == np.float32:
             block = "f32"

@@ -123,7 +123,7 @@ def _stack(estimator: Any, frames: Sequence[Frame], sparse: bool, ctx: Context) 
     if not sparse and output_container(estimator) != "default" and all(frame.names is not None for frame in frames):
         return emit(estimator, [part for frame in frames for part in frame.parts], ctx)
     dtypes = [numeric_dtype(frame, ctx) if sparse else _array_dtype(frame) for frame in frames]
-    if any(dtype == object for dtype in dtypes):
+    if any(dtype.kind == "O" for dtype in dtypes):
         common = np.dtype(object)
     elif any(dtype.kind == "M" for dtype in dtypes):
         ctx.refuse("timestamps beside other columns make no array of one type")
@@ -141,7 +141,7 @@ def _weighted(frame: Frame, weight: Any, ctx: Context) -> Frame:
         ctx.refuse(f"expected a finite number as weight but found {weight!r}", parameter="transformer_weights")
     kinds = set(frame.kinds())
     own = frame.array_dtype()
-    if own == object or own.kind == "M" or (frame.names is not None and len(kinds) > 1):
+    if own.kind == "O" or own.kind == "M" or (frame.names is not None and len(kinds) > 1):
         ctx.refuse("a weight on columns that are not one numeric array", parameter="transformer_weights")
     dtype = np.result_type(own, weight)
     if dtype.kind not in "fiu" or dtype == np.float16 or (dtype.kind in "iu" and own.kind != "b"):

@@ -167,7 +167,7 @@ def _function(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         return _wrapped(estimator, frame, ctx)
     if frame.names is None:
         value, dtype = _numbers(frame, ctx)
-        if frame.array_dtype() == object:
+        if frame.array_dtype().kind == "O":
             ctx.refuse("a ufunc on an array of dtype object calls a method of every element", parameter="func")
         value, dtype = _apply(estimator.func, name, value, dtype, ctx)
         return _wrapped(estimator, Frame(ctx, [_part(value, dtype)]), ctx)
@@ -175,7 +175,7 @@ def _function(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     parts = []
     for index, kind in enumerate(frame.kinds()):
         value, dtype = _numbers(frame.take([index]), ctx)
-        if kind_dtype(kind) == object:
+        if kind_dtype(kind).kind == "O":
             ctx.refuse("a ufunc on a column of dtype object calls a method of every element", parameter="func")
         value, dtype = _apply(estimator.func, name, value, dtype, ctx)
         parts.append(_part(value, dtype))

@@ -82,16 +82,16 @@ class _Block:
 
 def _array_dtype(frame: Frame, marker: _Marker, fitted: np.dtype[Any] | None, ctx: Context) -> np.dtype[Any]:
     """dtype of the original's X; ``fitted`` is the dtype that an imputer met while fitting."""
-    if fitted is not None and fitted == object:
+    if fitted is not None and fitted.kind == "O":
         return fitted
     undecided = [part.column for part in frame.parts if part.column is not None and part.column.logical is None]
     if fitted is not None and len(undecided) == frame.width:
         for column in undecided:
             column.logical = str(fitted)
     dtype = frame.array_dtype()
-    if dtype == object and fitted is not None:
+    if dtype.kind == "O" and fitted is not None:
         ctx.refuse(f"the step was fitted on {fitted} but is given columns of dtype object")
-    if dtype != object:
+    if dtype.kind != "O":
         dtype = numeric_dtype(frame, ctx)
         if dtype.kind not in "iuf":
             ctx.refuse(f"columns of dtype {dtype}; scikit-learn itself raises", alternative="cast them to a number")
@@ -117,13 +117,13 @@ def _block_type(frame: Frame, index: int, dtype: np.dtype[Any], text: bool | Non
         kind = part.value.dtype
     if kind in ("str", "string"):
         return "str"
-    if kind is None and dtype == object and text is None:
+    if kind is None and dtype.kind == "O" and text is None:
         ctx.refuse(
             "the type of a column is not known",
             column=frame.label(index),
             alternative="pass `sample=` with the column's real type",
         )
-    if kind is None and dtype == object:
+    if kind is None and dtype.kind == "O":
         return "str" if text else "f64"
     if kind is not None and kind.startswith(("timestamp", "date")):
         ctx.refuse(f"a column of {kind}", column=frame.label(index))
@@ -143,7 +143,7 @@ def _blocks(
         columns = list(run)
         value = frame.take(columns).block(block_type)
         # an object array is searched for NaN only, a float array for infinity too
-        value = check(ctx, value, nan=marker.allows_nan, inf=dtype == object)
+        value = check(ctx, value, nan=marker.allows_nan, inf=dtype.kind == "O")
         if value.dtype == "str" and not marker.allows_nan:
             null = "allow" if marker.none else "forbid"
             value = ctx.node("check", [value], attrs={"nan": "forbid", "inf": "allow", "null": null})
@@ -196,7 +196,7 @@ def _imputer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     fitted = np.dtype(estimator._fit_dtype)
     keeps_integers = isinstance(estimator.strategy, str) and estimator.strategy in ("most_frequent", "constant")
     dtype = _array_dtype(frame, marker, fitted, ctx)
-    if not keeps_integers and dtype != object:
+    if not keeps_integers and dtype.kind != "O":
         dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
     if estimator.strategy == "constant" and not np.can_cast(estimator._fill_dtype, dtype, casting="same_kind"):
         ctx.refuse(
@@ -207,7 +207,7 @@ def _imputer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         ctx.refuse("missing_values=0 on a sparse matrix; scikit-learn itself raises", parameter="missing_values")
     texts = [None if _is_nan(statistic) else isinstance(statistic, str) for statistic in statistics]
     # a step that met floats has met the missing values that make floats of integers
-    reading = dtype if dtype == object or fitted.kind != "f" or dtype.kind == "f" else np.dtype(np.float64)
+    reading = dtype if dtype.kind == "O" or fitted.kind != "f" or dtype.kind == "f" else np.dtype(np.float64)
     blocks = _blocks(frame, reading, marker, ctx, texts)
     dropped = [not estimator.keep_empty_features and _is_nan(statistic) for statistic in statistics]
     parts = []
