@@ -279,7 +279,8 @@ class Context:
     def raw_value(self, column: RawColumn, dtype: str) -> Value:
         """A raw column as a block of width 1; decides the column's logical type if nothing has yet."""
         if column.logical is None:
-            column.logical = {"str": "string", "i64": "int64", "f64": "float64", "f32": "float32"}[dtype]
+            # a model that casts to float32 itself (trees) is given float64, as its users do
+            column.logical = {"str": "string", "i64": "int64", "f64": "float64", "f32": "float64"}[dtype]
         if (column.logical == "string") != (dtype == "str"):
             self.refuse(
                 f"expected a {'string' if dtype == 'str' else 'numeric'} column but the schema says {column.logical}",
