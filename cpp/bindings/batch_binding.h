@@ -49,7 +49,4 @@ class RowReader {
 // A row as a batch of its own: RowReader for a single use.
 Batch batch_from_row(const std::vector<ColumnSpec>& schema, pybind11::dict row);
 
-// Adds Batch, BatchBuilder, ColumnSpec, ArrowReader and ArrowTable to the module.
-void register_batch(pybind11::module_& module);
-
 }  // namespace mlcore

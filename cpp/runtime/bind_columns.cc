@@ -23,15 +23,16 @@ std::string missing_column(const ColumnSpec& spec, std::span<const std::string> 
   return out;
 }
 
-std::string joined(const std::vector<std::string>& problems) {
+}  // namespace
+
+std::string list_problems(std::string_view subject, const std::vector<std::string>& problems) {
   if (problems.size() == 1) return problems.front();
-  std::string out = "the table does not fit the model's columns: " + text(problems.size()) + " problems";
+  std::string out = "the " + std::string(subject) + " does not fit the model's columns: " + text(problems.size()) +
+                    " problems";
   for (size_t i = 0; i < std::min(problems.size(), kListed); ++i) out += "\n  " + text(i + 1) + ". " + problems[i];
   if (problems.size() > kListed) out += "\n  and " + text(problems.size() - kListed) + " more";
   return out;
 }
-
-}  // namespace
 
 std::vector<int32_t> bind_columns(const std::vector<ColumnSpec>& schema, const std::vector<bool>& used,
                                   const Batch& batch) {
@@ -76,7 +77,7 @@ std::vector<int32_t> bind_columns(const std::vector<ColumnSpec>& schema, const s
       problems.push_back("column " + quoted(schema[i].name) + ": expected " + name_of(schema[i].type) +
                          (schema[i].nullable ? "" : " without missing values") + " but found " + found_type(found));
   }
-  if (!problems.empty()) fail(ErrorCode::input, joined(problems));
+  if (!problems.empty()) fail(ErrorCode::input, list_problems("table", problems));
   return bound;
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/types.h"
@@ -21,6 +23,10 @@ namespace mlcore {
 // looked at. Returns for each schema column its index in the batch, or -1.
 [[gnu::visibility("default")]] std::vector<int32_t> bind_columns(const std::vector<ColumnSpec>& schema,
                                                                   const std::vector<bool>& used, const Batch& batch);
+
+// "the <subject> does not fit the model's columns: 3 problems", one per line; a single problem stands alone.
+[[gnu::visibility("default")]] std::string list_problems(std::string_view subject,
+                                                          const std::vector<std::string>& problems);
 
 // Decodes rows [first, first + n) of a column that `accepts` accepted into n elements of `as` (f64, f32, i64, str).
 // Numbers convert from the schema's type to `as` as C casts do, booleans to 0 and 1, dates and timestamps to ticks
