@@ -21,6 +21,7 @@ ZERO_BAND = float(np.float32(1e-35))
 
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _MISSING_NONE, _MISSING_ZERO, _MISSING_NAN = 0, 1, 2
+_MAX_WORDS = 2**19  # the op's limit: 2**24 categories
 
 
 @dataclass(frozen=True)
@@ -251,14 +252,16 @@ class _Builder:
         which = cut[nodes].astype(np.int64)
         if np.any((which < 0) | (which >= count)) or boundaries[0] != 0 or np.any(np.diff(boundaries) < 0):
             raise ValueError(f"expected category sets below {count} in tree {number}")
-        sizes = boundaries[which + 1] - boundaries[which]
-        # an empty set still has to read as a category split: point it at one zero word
-        empty = sizes == 0
-        offset[nodes] = self.words + np.where(empty, len(bits), boundaries[which])
-        words[nodes] = np.where(empty, 1, sizes)
-        stored = np.append(bits, 0) if np.any(empty) else bits
-        self.put("category_bits", stored, np.uint32)
-        self.words += len(stored)
+        # every node gets words of its own; an empty set still has to read as a category split
+        sets = [bits[boundaries[index] : boundaries[index + 1]] for index in which]
+        sets = [words_of if len(words_of) else np.zeros(1, dtype=np.int64) for words_of in sets]
+        sizes = np.asarray([len(words_of) for words_of in sets], dtype=np.int64)
+        if np.any(sizes > _MAX_WORDS):
+            raise ValueError(f"categories of {32 * _MAX_WORDS} and beyond are not supported (tree {number})")
+        offset[nodes] = self.words + np.cumsum(sizes) - sizes
+        words[nodes] = sizes
+        self.put("category_bits", np.concatenate(sets), np.uint32)
+        self.words += int(sizes.sum())
 
     def _add_linear(self, tree: dict[str, str], number: int, values: npt.NDArray[np.float64]) -> None:
         leaves = len(values)
@@ -316,13 +319,6 @@ def build_forest(trees: Sequence[dict[str, str]], *, outputs: int, features: int
         constants["category_offset"] = builder.joined("category_offset", np.int32)
         constants["category_words"] = builder.joined("category_words", np.int32)
         constants["category_bits"] = builder.joined("category_bits", np.uint32)
-    # a linear tree without a single coefficient still answers leaf_const, not leaf_value
-    if any(tree.get("is_linear", "0") == "1" for tree in trees):
-        sizes = builder.joined("linear_size", np.int64)
-        constants["linear_offsets"] = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        constants["linear_feature"] = builder.joined("linear_feature", np.int32)
-        constants["linear_coef"] = builder.joined("linear_coef", np.float64)
-        constants["linear_const"] = builder.joined("linear_const", np.float64)
     attributes: dict[str, bool | int | str] = {
         "outputs": outputs,
         "compare": "le",
@@ -331,6 +327,14 @@ def build_forest(trees: Sequence[dict[str, str]], *, outputs: int, features: int
         "vector_leaf": False,
         "result": "sum",
     }
+    # a linear tree without a single coefficient still answers leaf_const, not leaf_value
+    if any(tree.get("is_linear", "0") == "1" for tree in trees):
+        sizes = builder.joined("linear_size", np.int64)
+        constants["linear_offsets"] = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        constants["linear_feature"] = builder.joined("linear_feature", np.int32)
+        constants["linear_coef"] = builder.joined("linear_coef", np.float64)
+        constants["linear_const"] = builder.joined("linear_const", np.float64)
+        attributes["linear_tiny"] = "zero" if dense else "keep"
     return Forest(attributes, constants)
 
 

@@ -133,7 +133,7 @@ def _score(booster: Any, frame: Frame, ctx: Context) -> _Scores:
         if not trees:
             raw = ctx.node("broadcast", [], constants={"value": np.zeros(outputs)})
         else:
-            # a CSR row is read as it is; a dense one loses |x| <= 1e-35 (in linear leaves the op sees to it)
+            # a CSR row is read as it is; a dense one loses |x| <= 1e-35
             forest = build_forest(trees, outputs=outputs, features=model.features, dense=not frame.sparse)
             raw = ctx.node("trees", [block], attrs=forest.attributes, constants=forest.constants)
     except ValueError as error:
