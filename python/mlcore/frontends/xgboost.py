@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -327,15 +328,16 @@ def _booster(booster: Any, frame: Frame, ctx: Context) -> Outputs:
     answer = _answer(margin, ctx, model)
     vector = model.outputs == 1
     return {
-        "predict": Output(answer, "float32", vector or answer.width == 1, names=None if vector else _names(model)),
+        "predict": _predict(answer, model),
         "decision_function": Output(margin, "float32", vector, names=_names(model)),
     }
 
 
-def _estimator(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
-    if not hasattr(estimator, "_Booster"):
-        ctx.refuse("the estimator is not fitted", alternative="call fit first")
-    missing = float(np.float32(estimator.missing)) if estimator.missing is not None else math.nan
+def _estimator(estimator: Any, frame: Frame, ctx: Context, *, classifier: bool) -> Outputs:
+    if not hasattr(estimator, "_Booster") or (classifier and not hasattr(estimator, "n_classes_")):
+        ctx.refuse("the estimator is not fitted", alternative="call fit or load_model first")
+    with np.errstate(over="ignore"):
+        missing = math.nan if estimator.missing is None else float(np.float32(estimator.missing))
     try:
         model, probe = _read(estimator.get_booster(), ctx)
         if (estimator.booster == "gblinear") != (model.kind == "gblinear"):
@@ -353,11 +355,15 @@ def _estimator(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     answer = _answer(margin, ctx, model)
     vector = model.outputs == 1
     decision = Output(margin, "float32", vector, names=_names(model))
-    if hasattr(estimator, "n_classes_"):
+    if classifier:
         outputs = _classifier_outputs(estimator, ctx, model, probe, margin, answer)
         return {**outputs, "decision_function": decision}
-    predict = Output(answer, "float32", vector or answer.width == 1, names=_names(model) if answer.width > 1 else None)
-    return {"predict": predict, "decision_function": decision}
+    return {"predict": _predict(answer, model), "decision_function": decision}
+
+
+def _predict(answer: Value, model: BoosterModel) -> Output:
+    vector = answer.width == 1
+    return Output(answer, "float32", vector, names=None if vector else _names(model))
 
 
 _TRAINING = [
@@ -441,7 +447,7 @@ for _name in ("XGBClassifier", "XGBRFClassifier", "XGBRegressor", "XGBRFRegresso
         Entry(
             f"xgboost.{_name}",
             "model",
-            _estimator,
+            partial(_estimator, classifier=_classifier),
             _PARAMETERS,
             _ATTRIBUTES | ({"classes_": "derived", "n_classes_": "used"} if _classifier else {}),
             reference=estimator_reference,
