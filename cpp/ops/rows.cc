@@ -189,8 +189,10 @@ std::unique_ptr<Step> normalize_of(const std::string& norm) {
           norms[row] += std::fabs(static_cast<double>(from[row]));
       }
     }
+    // the library's sum of squares is a T: where it overflows, its norm is infinite and every quotient zero
     if (squares)
-      for (int64_t row = 0; row < input.rows; ++row) norms[row] = std::sqrt(norms[row]);
+      for (int64_t row = 0; row < input.rows; ++row)
+        norms[row] = std::sqrt(static_cast<double>(static_cast<T>(norms[row])));
     settle_norms<double, T>(norms, input.rows);
   });
 }
