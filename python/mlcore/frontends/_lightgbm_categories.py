@@ -20,10 +20,8 @@ def is_text(kind: str | None) -> bool:
     return kind in ("str", "string")
 
 
-def _fits(values: Sequence[Any], kind: str | None, largest_code: int | None) -> bool:
+def _fits(values: Sequence[Any], kind: str | None) -> bool:
     """Whether ``values`` can be the pandas categories of a column of this type."""
-    if largest_code is not None and largest_code >= len(values):
-        return False
     if not values or kind is None:
         return True
     if all(isinstance(value, str) for value in values):
@@ -53,7 +51,9 @@ def assign_categories(
     # first: the categorical features are the category columns; then fewer (given by number); then ordered ones
     for must, may in ((text | split, text | split), (text, text | split), (text, set(range(len(kinds))))):
         columns = sorted(may)
-        fits = [[_fits(values, kinds[c], model.largest_code(c)) for values in categories] for c in columns]
+        fits = [
+            [_fits(values, kinds[c]) and model.codes_below(c, len(values)) for values in categories] for c in columns
+        ]
         # ways[i][j]: how many ways to give the lists from j on to the columns from i on, in order
         ways = [[0] * (len(categories) + 1) for _ in range(len(columns) + 1)]
         ways[-1][-1] = 1

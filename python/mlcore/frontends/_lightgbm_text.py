@@ -71,13 +71,14 @@ class TextModel:
                 out.add(index)
         return out
 
-    def largest_code(self, feature: int) -> int | None:
-        """Largest value of a categorical or [low:high] feature seen in training; None where the text has none."""
+    def codes_below(self, feature: int, count: int) -> bool:
+        """Whether a feature can hold the codes -1 to ``count - 1``, by the values that training saw."""
         infos = self.header.get("feature_infos", "").split(" ")
         text = infos[feature].strip("[]") if feature < len(infos) else "none"
         if text in ("none", ""):
-            return None
-        return int(max(float(part) for part in text.split(":")))
+            return True
+        seen = [float(part) for part in text.split(":")]
+        return all(value.is_integer() and -1 <= value < count for value in seen)
 
 
 @dataclass(frozen=True)
