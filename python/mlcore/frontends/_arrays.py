@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mlcore.frontends.context import Context, Frame, Value
 
-__all__ = ["arith", "check", "factor", "float_block", "numeric_dtype", "typed"]
+__all__ = ["absent_zeros", "arith", "check", "factor", "float_block", "numeric_dtype"]
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +50,7 @@ def float_block(frame: Frame, ctx: Context, *, nan: bool = False, inf: bool = Fa
     return check(ctx, frame.block(dtype), nan=nan, inf=inf)
 
 
-def typed(value: Value, array: Array) -> Array:
+def _typed(value: Value, array: Array) -> Array:
     """A constant in the dtype in which NumPy's in-place operators read it beside this block."""
     return np.ascontiguousarray(array, dtype=np.float32 if value.dtype == "f32" and array.dtype == np.float32 else "f8")
 
@@ -58,7 +58,12 @@ def typed(value: Value, array: Array) -> Array:
 def arith(ctx: Context, value: Value, fn: str, constant: Array | float) -> Value:
     """``X op= constant`` with a constant per column, or one for all."""
     array = np.atleast_1d(np.asarray(constant))
-    return ctx.node("arith", [value], attrs={"fn": fn}, constants={"value": typed(value, array)})
+    return ctx.node("arith", [value], attrs={"fn": fn}, constants={"value": _typed(value, array)})
+
+
+def absent_zeros(ctx: Context, value: Value) -> Value:
+    """Make every zero positive: an entry that a sparse matrix does not hold has no sign."""
+    return arith(ctx, value, "add", np.zeros(1, dtype=np.float32))
 
 
 def factor(ctx: Context, frame: Frame, value: Value, constant: Array) -> tuple[Value, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.frontends._arrays import arith, numeric_dtype
+from mlcore.frontends._arrays import absent_zeros, arith, numeric_dtype
 from mlcore.frontends._dtypes import DType, kind_dtype, stacked_dtype
 from mlcore.frontends._names import emit, feature_names, output_container
 from mlcore.frontends.context import Context, Frame, Outputs, Part, Refused
@@ -129,8 +129,17 @@ def _stack(estimator: Any, frames: Sequence[Frame], sparse: bool, ctx: Context) 
         ctx.refuse("timestamps beside other columns make no array of one type")
     else:
         common = np.result_type(*dtypes)
+    if sparse:
+        frames = [_sparse_part(frame, dtype, ctx) for frame, dtype in zip(frames, dtypes, strict=True)]
     parts = [part for frame in frames for part in _retyped(frame.parts, common)]
     return emit(estimator, parts, ctx, sparse=sparse, explicit_zeros=any(frame.explicit_zeros for frame in frames))
+
+
+def _sparse_part(frame: Frame, dtype: DType, ctx: Context) -> Frame:
+    """An array that becomes part of a sparse matrix, which keeps neither its zeros nor their sign."""
+    if frame.sparse or dtype.kind != "f":
+        return frame
+    return Frame(ctx, [Part(value=absent_zeros(ctx, frame.block("f32" if dtype == np.float32 else "f64")))])
 
 
 def _weighted(frame: Frame, weight: Any, ctx: Context) -> Frame:
@@ -139,6 +148,7 @@ def _weighted(frame: Frame, weight: Any, ctx: Context) -> Frame:
         return frame
     if not isinstance(weight, (int, float, np.integer, np.floating)) or not np.isfinite(weight):
         ctx.refuse(f"expected a finite number as weight but found {weight!r}", parameter="transformer_weights")
+    number = float(weight)
     kinds = set(frame.kinds())
     own = frame.array_dtype()
     if own.kind == "O" or own.kind == "M" or (frame.names is not None and len(kinds) > 1):
@@ -148,8 +158,10 @@ def _weighted(frame: Frame, weight: Any, ctx: Context) -> Frame:
         ctx.refuse(f"a weight whose product is of dtype {dtype}", parameter="transformer_weights")
     value = frame.block("f32" if dtype == np.float32 else "f64")
     value = arith(ctx, value, "mul", np.asarray([weight]).astype(np.float32 if dtype == np.float32 else np.float64))
+    if frame.sparse and number < 0:
+        value = absent_zeros(ctx, value)
     parts = [Part(value=value, dtype=None if dtype.kind == "f" else str(dtype))]
-    zeros = frame.explicit_zeros or abs(weight) < 1
+    zeros = frame.explicit_zeros or abs(number) < 1
     return Frame(ctx, parts, frame.names, sparse=frame.sparse, explicit_zeros=zeros)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.frontends._arrays import check, float_block, numeric_dtype
+from mlcore.frontends._arrays import absent_zeros, check, float_block, numeric_dtype
 from mlcore.frontends._dtypes import DType, kind_dtype
 from mlcore.frontends._names import emit, enter, feature_names, output_container
 from mlcore.frontends.context import Context, Frame, Part, Value
@@ -72,6 +72,11 @@ def _polynomial(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         "factors": np.asarray(list(chain.from_iterable(terms)), dtype=np.int64),
     }
     value = ctx.node("poly", [float_block(frame, ctx)], constants=constants)
+    if frame.sparse:
+        # a product with an absent factor is absent, also where the other factors overflow
+        zero = np.zeros(value.width, dtype=np.float32 if value.dtype == "f32" else np.float64)
+        value = ctx.node("fill", [value], attrs={"match": "missing"}, constants={"value": zero})
+        value = absent_zeros(ctx, value)
     # a product of stored entries may underflow to a stored zero
     return emit(estimator, [Part(value=value)], ctx, sparse=frame.sparse, explicit_zeros=estimator._max_degree > 1)
 
