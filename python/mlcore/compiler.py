@@ -82,7 +82,7 @@ def compile(
 
     started = time.perf_counter()
     ctx, outputs = _fill(estimator, sample)
-    core = _finish(ctx, outputs, _provenance(estimator, provenance))
+    core = _finish(ctx, outputs, _provenance(ctx, estimator, provenance))
     if strict:
         _refuse_tolerances(core)
     model, report = parity.prove(estimator, core, sample, keep_sample=keep_sample)
@@ -128,9 +128,9 @@ def _fill(estimator: Any, sample: object) -> tuple[Context, Outputs]:
     load_all()
     _expect_fitted(estimator)
     ctx = Context()
-    ctx.problems += check_versions()
     frame = _input_frame(ctx, estimator, sample)
     result = ctx.compile(estimator, frame)
+    ctx.problems += check_versions(ctx.libraries)
     if ctx.problems:
         raise UnsupportedError(ctx.problems)
     if isinstance(result, Frame):
@@ -251,13 +251,13 @@ def _refuse_tolerances(core: _core.Model) -> None:
         raise UnsupportedError(list(dict.fromkeys(problems)))
 
 
-def _provenance(estimator: Any, extra: Mapping[str, str] | None) -> dict[str, str]:
+def _provenance(ctx: Context, estimator: Any, extra: Mapping[str, str] | None) -> dict[str, str]:
     facts = {
         "created_by": f"{_package} {_core.__version__}",
         "estimator": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
         "parameters": _parameters(estimator),
     }
-    facts.update({f"library.{name}": version for name, version in installed_versions().items()})
+    facts.update({f"library.{name}": version for name, version in installed_versions(ctx.libraries).items()})
     for key, value in (extra or {}).items():
         facts[f"user.{key}"] = str(value)
     return facts

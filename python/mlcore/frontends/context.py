@@ -240,6 +240,7 @@ class Context:
         self.builder = _core.ProgramBuilder()
         self.columns: list[RawColumn] = []
         self.problems: list[Problem] = []
+        self.libraries: set[str] = set()  # top-level modules of every estimator met
         self._path: list[str] = []
 
     # -- where we are -------------------------------------------------------------------------------------------
@@ -343,6 +344,7 @@ class Context:
         """
         with self.step(name or type(estimator).__name__.lower()):
             entry = registry.entry_for(estimator)
+            self.libraries.add(type(estimator).__module__.partition(".")[0])
             try:
                 if entry is None:
                     cls = type(estimator)

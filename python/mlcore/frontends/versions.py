@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 
 from mlcore.errors import Problem
 
@@ -21,16 +22,16 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
 
 
-def installed_versions() -> dict[str, str]:
-    """Versions of the supported libraries that this process has imported, and of NumPy."""
-    names = [*SUPPORTED, "numpy"]
-    return {name: str(sys.modules[name].__version__) for name in names if name in sys.modules}
+def installed_versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Versions of the given libraries (top-level module names) and of NumPy."""
+    names = sorted({*libraries, "numpy"} & sys.modules.keys())
+    return {name: str(sys.modules[name].__version__) for name in names if hasattr(sys.modules[name], "__version__")}
 
 
-def check_versions() -> list[Problem]:
-    """A problem for every imported library whose version is outside the supported range."""
+def check_versions(libraries: Iterable[str]) -> list[Problem]:
+    """A problem for every one of these libraries whose version is outside the supported range."""
     problems = []
-    for module, version in installed_versions().items():
+    for module, version in installed_versions(libraries).items():
         if module not in SUPPORTED:
             continue
         name, first, end = SUPPORTED[module]

@@ -80,15 +80,17 @@ def mismatching_rows(expected: Array, found: Array, rule: Rule) -> tuple[Array, 
         if expected.dtype == np.float16:
             raise TypeError("float16 outputs are not supported")
         distance = ulp_distance(expected, found)
-        outside = distance > rule.ulps
-        if rule.relative or rule.unit_scale:
-            with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(expected.astype(np.float64) - found.astype(np.float64))
+            if rule.unit_scale:
+                distance = np.fmin(distance, apart / float(np.finfo(expected.dtype).eps))
+            outside = distance > rule.ulps
+            if rule.relative:
                 finite = expected[np.isfinite(expected)]
-                scale = max(1.0, float(np.abs(finite).max(initial=0.0))) if rule.relative else 1.0
-                allowed = max(rule.relative, rule.ulps * float(np.finfo(expected.dtype).eps)) * scale
-                outside &= ~(np.abs(expected.astype(np.float64) - found.astype(np.float64)) <= allowed)
+                scale = max(1.0, float(np.abs(finite).max(initial=0.0)))
+                outside &= ~(apart <= rule.relative * scale)
         worst = float(distance.max(initial=0.0))
-        largest = int(min(worst, 2**62)) if np.isfinite(worst) else 2**62
+        largest = int(min(np.ceil(worst), 2**62)) if np.isfinite(worst) else 2**62
     else:
         outside = expected != found
         if expected.dtype.kind == "O":

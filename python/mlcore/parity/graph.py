@@ -171,6 +171,9 @@ class Graph:
                 continue
             feature = self._constant(node, "feature")
             internal = np.flatnonzero(feature >= 0)
+            # a split on a feature that no raw number leads to (a category's code) is visited by the categories
+            reachable = {int(f): self.trace(node["inputs"][0], int(f)) is not None for f in np.unique(feature[internal])}
+            internal = internal[np.array([reachable[int(f)] for f in feature[internal]], dtype=bool)]
             total += len(internal)
             data = {name: self._constant(node, name) for name in ("tree_offsets", "left", "right", "threshold")}
             data |= {"feature": feature, "value": node["inputs"][0], "compare": node["attributes"]["compare"]}
@@ -188,8 +191,7 @@ class Graph:
         paths = []
         for data, index, feature in splits:
             own = origin(data["value"], feature)
-            if own is None:
-                continue
+            assert own is not None
             bounds: dict[int, tuple[float, float]] = {}
             child = index
             while (parent := int(data["parent"][child])) >= 0:
