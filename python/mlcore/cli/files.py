@@ -35,7 +35,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _default_methods(model: Model) -> list[str]:
-    usual = [name for name in ("predict", "predict_proba") if name in model.methods]
+    usual = [name for name in model.methods if name in ("predict", "predict_proba")]
     return usual or model.methods[:1]
 
 

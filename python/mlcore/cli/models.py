@@ -71,7 +71,7 @@ def _diff(options: argparse.Namespace) -> int:
 def _timed(call: Callable[[], object], seconds: float) -> float:
     """Median seconds of a call, over as many calls as fit."""
     call()
-    times = []
+    times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
         start = time.perf_counter()

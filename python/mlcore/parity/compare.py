@@ -54,7 +54,7 @@ def ulp_distance(expected: Array, found: Array) -> Array:
     lowest = np.iinfo(integer).min
 
     def ordered(values: Array) -> Array:
-        bits = np.ascontiguousarray(values).view(integer)
+        bits: Array = np.ascontiguousarray(values).view(integer)
         # negative numbers run backwards, and -0.0 is one step below 0.0, so that different bits never count as equal
         return np.where(bits < 0, lowest - bits - 1, bits).astype(np.float64 if integer is np.int64 else np.int64)
 
@@ -98,4 +98,4 @@ def mismatching_rows(expected: Array, found: Array, rule: Rule) -> tuple[Array, 
             both = (expected != expected) & (found != found)
             outside = np.asarray(outside & ~both, dtype=bool)
         largest = 0
-    return np.asarray(outside).reshape(len(expected), -1).any(axis=1), largest
+    return np.any(np.reshape(outside, (len(expected), -1)), axis=1), largest

@@ -103,7 +103,7 @@ def _generated(estimator: Any, model: Model, report: ParityReport) -> Table:
     graph = Graph(model.core)
     facts = graph.facts()
     schema = model.schema
-    ordinary = base_table(graph, facts, schema, 8, rng)
+    ordinary = base_table(facts, schema, 8, rng)
     ordinary = _accepted_rows(estimator, model, ordinary)
     specials = _probe(estimator, model, ordinary, report, rng)
     table = boundary_table(graph, facts, schema, specials, _CAP, rng)
@@ -194,7 +194,7 @@ def _container(estimator: Any, table: Table) -> Any:
 
         # a missing integer stays an integer column only in pandas' nullable dtype
         series = [
-            pd.array(np.where(np.isnan(array), None, array), dtype="Int64")
+            pd.array([None if np.isnan(value) else int(value) for value in array], dtype="Int64")
             if array.dtype.kind == "f" and not column["type"].startswith("float")
             else array
             for column, array in zip(table.schema, arrays, strict=True)

@@ -144,10 +144,46 @@ def _draw(column: dict[str, Any], facts: ColumnFacts | None, rows: int, rng: np.
 
 
 def base_table(
-    graph: Graph, facts: dict[int, ColumnFacts], schema: Sequence[dict[str, Any]], rows: int, rng: np.random.Generator
+    facts: dict[int, ColumnFacts], schema: Sequence[dict[str, Any]], rows: int, rng: np.random.Generator
 ) -> Table:
     """Random ordinary rows: learned categories, numbers around the split values, nothing missing."""
     return Table(schema, [_draw(column, facts.get(index), rows, rng) for index, column in enumerate(schema)])
+
+
+class _Assignments:
+    """Values to write into a table: (row, column, number) and (row, column, category)."""
+
+    def __init__(self) -> None:
+        self.row = 0
+        self.numbers: dict[int, tuple[list[int], list[float]]] = {}
+        self.texts: list[tuple[int, int, str]] = []
+
+    def number(self, column: int, value: float) -> None:
+        rows, values = self.numbers.setdefault(column, ([], []))
+        rows.append(self.row)
+        values.append(value)
+
+    def write(self, table: Table) -> None:
+        for column, (rows, values) in self.numbers.items():
+            logical = table.schema[column]["type"]
+            if logical != "string":
+                target = table.columns[column]
+                target[np.asarray(rows)] = _fit(logical, np.asarray(values)).astype(target.dtype)
+        for row, column, name in self.texts:
+            table.columns[column][row] = name
+
+
+def _mix_in(table: Table, specials: Sequence[Specials], rng: np.random.Generator) -> None:
+    """Write each accepted special value into one row of forty."""
+    for index, special in enumerate(specials):
+        for value in special.accepted:
+            chosen = rng.integers(0, 40, table.rows) == 0
+            target = table.columns[index]
+            if value is None and target.dtype.kind != "O":
+                target = target.astype(np.float64)
+                value = np.nan
+            target[chosen] = value
+            table.columns[index] = target
 
 
 def boundary_table(
@@ -159,63 +195,34 @@ def boundary_table(
     rng: np.random.Generator,
 ) -> Table:
     """Rows that visit the boundaries, each split reached along its own path, with accepted special values mixed in."""
-    per_boundary = 5
-    paths, splits = graph.tree_paths(cap // (2 * per_boundary), rng)
-    rows: list[int] = []
-    columns: list[int] = []
-    values: list[float] = []
-    row = 0
+    per_boundary = 5  # a value and up to four neighbours
+    paths, boundaries = graph.tree_paths(cap // (2 * per_boundary), rng)
+    checked = len(paths)
+    plan = _Assignments()
     for path in paths:
         for value in _neighbours(schema[path.column]["type"], path.cut):
             for column, assigned in path.assignments.items():
-                rows.append(row)
-                columns.append(column)
-                values.append(assigned)
-            rows.append(row)
-            columns.append(path.column)
-            values.append(value)
-            row += 1
-    texts: list[tuple[int, int, str]] = []
-    boundaries = splits
-    checked = len(paths)
+                plan.number(column, assigned)
+            plan.number(path.column, value)
+            plan.row += 1
     for index, column_facts in facts.items():
-        logical = schema[index]["type"]
-        singles = _numbers(column_facts)
-        names = sorted(column_facts.categories)
+        singles, names = _numbers(column_facts), sorted(column_facts.categories)
         boundaries += len(singles) + len(names)
-        room = max(0, (cap - row) // (2 * per_boundary))
+        room = max(0, (cap - plan.row) // (2 * per_boundary))
         if len(singles) > room:
             singles = rng.choice(singles, room, replace=False)
         if len(names) > min(room, _MAX_CATEGORIES):
             names = [names[i] for i in rng.choice(len(names), min(room, _MAX_CATEGORIES), replace=False)]
         checked += len(singles) + len(names)
         for number in singles:
-            for value in _neighbours(logical, float(number)):
-                rows.append(row)
-                columns.append(index)
-                values.append(value)
-                row += 1
+            for value in _neighbours(schema[index]["type"], float(number)):
+                plan.number(index, value)
+                plan.row += 1
         for name in names:
-            texts.append((row, index, name))
-            row += 1
-    table = base_table(graph, facts, schema, row + 512, rng)
-    row_array, column_array = np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)
-    value_array = np.asarray(values, dtype=np.float64)
-    for index, column in enumerate(schema):
-        here = column_array == index
-        if here.any() and column["type"] != "string":
-            target = table.columns[index]
-            target[row_array[here]] = _fit(column["type"], value_array[here]).astype(target.dtype)
-    for text_row, index, name in texts:
-        table.columns[index][text_row] = name
-    for index, special in enumerate(specials):
-        for value in special.accepted:
-            chosen = rng.integers(0, 40, table.rows) == 0
-            column = table.columns[index]
-            if value is None and column.dtype.kind != "O":
-                column = column.astype(np.float64)
-                value = np.nan
-            column[chosen] = value
-            table.columns[index] = column
+            plan.texts.append((plan.row, index, name))
+            plan.row += 1
+    table = base_table(facts, schema, plan.row + 512, rng)
+    plan.write(table)
+    _mix_in(table, specials, rng)
     table.boundaries, table.boundaries_checked = boundaries, checked
     return table
