@@ -43,10 +43,11 @@ _INVERSE_UNARY: dict[str, Callable[[Any], Any]] = {
 
 @dataclass
 class ColumnFacts:
-    """What the program can tell apart in one input column."""
+    """What the program can tell apart in one input column; ``closed``: it refuses numbers that it did not learn."""
 
     numbers: set[float] = field(default_factory=set)
     categories: set[str] = field(default_factory=set)
+    closed: bool = False
 
 
 @dataclass
@@ -140,6 +141,7 @@ class Graph:
                     facts.categories.update(keys)
                 else:
                     facts.numbers.update(self._back(float(key), traced[1]) for key in np.ravel(keys))
+                    facts.closed = facts.closed or node["attributes"]["unknown"] == "error"
             elif op == "bin":
                 offsets, edges = self._constant(node, "offsets"), self._constant(node, "edges")
                 for column in range(self.nodes[inputs[0]]["width"]):

@@ -130,6 +130,8 @@ def _draw(column: dict[str, Any], facts: ColumnFacts | None, rows: int, rng: np.
             return rng.integers(0, 2_000_000_000, rows)
         scale = rng.choice([1.0, 100.0], rows)
         return _fit(logical, rng.normal(size=rows) * scale)
+    if facts is not None and facts.closed:
+        return _fit(logical, numbers[rng.integers(0, len(numbers), rows)])
     low, high = float(numbers[0]), float(numbers[-1])
     spread = max(high - low, abs(high) * 0.1, 1.0)
     with np.errstate(over="ignore", invalid="ignore"):
