@@ -1,6 +1,7 @@
 #include "kernels/link.h"
 
 #include "kernels/math.h"
+#include "kernels/numpy_exp.h"
 
 namespace mlcore {
 namespace {
@@ -58,6 +59,9 @@ void exp_of_f64(const LinkArgs& args) {
 }
 void exp_of_f32(const LinkArgs& args) {
   each<float>(args, [](float x) { return exp_f32(x); });
+}
+void np_exp_of_f32(const LinkArgs& args) {
+  each<float>(args, [](float x) { return numpy_exp(x); });
 }
 
 void lgb_sigmoid(const LinkArgs& args) {
@@ -119,17 +123,15 @@ T pairwise_sum(const T* x, int64_t n) {
   return pairwise_sum(x, half) + pairwise_sum(x + half, n - half);
 }
 
-template <class T>
-T exp_of(T x) {
-  return static_cast<T>(math::exp(static_cast<double>(x)));
-}
+inline double np_exp(double x) { return math::exp(x); }
+inline float np_exp(float x) { return numpy_exp(x); }
 
 template <class T>
 void sk_softmax(const LinkArgs& args) {
   each_row<T>(args, [](T* x, int64_t n) {
     T top = x[0];
     for (int64_t i = 1; i < n; ++i) top = x[i] > top || x[i] != x[i] ? x[i] : top;  // a NaN is the maximum and stays
-    for (int64_t i = 0; i < n; ++i) x[i] = exp_of<T>(x[i] - top);
+    for (int64_t i = 0; i < n; ++i) x[i] = np_exp(x[i] - top);
     const T sum = pairwise_sum(x, n);
     for (int64_t i = 0; i < n; ++i) x[i] /= sum;
   });
@@ -147,7 +149,7 @@ constexpr LinkFunction kFunctions[] = {
     {"lgb_xentlambda", false, false, lgb_xentlambda, nullptr},
     {"sk_expit", false, true, sk_expit<double>, sk_expit<float>},
     {"sk_softmax", false, false, sk_softmax<double>, sk_softmax<float>},
-    {"sk_exp", false, false, exp_of_f64, exp_of_f32},
+    {"sk_exp", false, false, exp_of_f64, np_exp_of_f32},
 };
 
 }  // namespace

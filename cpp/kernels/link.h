@@ -17,8 +17,9 @@
 // | lgb_xentlambda | f64      | log1p(exp(x))                                             | LightGBM xentropy_objective.hpp     |
 // | sk_expit       | f64, f32 | 1 / (1 + exp(-(scale x))); scale 2: the half logit link   | scipy.special.expit, sklearn        |
 // |                |          |                                                           | _loss/link.py                       |
-// | sk_softmax     | f64, f32 | exp(x - max) / sum, NumPy's pairwise sum, NaN is the max  | sklearn utils/extmath.py softmax    |
-// | sk_exp         | f64, f32 | exp(x): the log link                                      | sklearn _loss/link.py LogLink       |
+// | sk_softmax     | f64, f32 | exp(x - max) / sum, NumPy's pairwise sum, NaN is the max; | sklearn utils/extmath.py softmax,   |
+// |                |          | exp of f32 is NumPy's own (kernels/numpy_exp.h)           | scipy.special.softmax               |
+// | sk_exp         | f64, f32 | exp(x): the log link; exp of f32 is NumPy's own           | sklearn _loss/link.py LogLink       |
 #pragma once
 
 #include <cstdint>

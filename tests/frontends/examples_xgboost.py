@@ -82,7 +82,7 @@ def ranker(objective: str) -> xgb.XGBRanker:
 
 
 def category_frame(seed: int = 0, rows: int = _ROWS) -> pd.DataFrame:
-    """Two string columns (few and many categories, out of order), one of integers, one of numbers; with missing ones."""
+    """Two string columns (few and many categories, out of order), one of integers, one of numbers; some missing."""
     rng = np.random.default_rng(seed)
     city = pd.Categorical.from_codes(rng.integers(-1, 3, rows), ["oslo", "bern", "lima"])
     street = pd.Categorical.from_codes(rng.integers(-1, 40, rows), [f"s{(index * 7) % 40}" for index in range(40)])

@@ -149,17 +149,26 @@ def _float32_at(positions: Array) -> Array:
 
 
 def _with_categories(booster: Any, X: Any) -> Any:
-    """``X`` with plain string columns turned into the category columns that the booster was trained on."""
-    if not hasattr(X, "columns") or not hasattr(X, "astype") or "pandas" not in sys.modules:
+    """``X`` with plain columns turned into the category columns that the booster was trained on."""
+    types = booster.feature_types
+    if types is None or not hasattr(X, "iloc") or "pandas" not in sys.modules or X.shape[1] != len(types):
         return X
     pandas = sys.modules["pandas"]
-    for index, categories in enumerate(read_booster(booster).categories):
-        if categories is None or index >= X.shape[1] or isinstance(X.dtypes.iloc[index], pandas.CategoricalDtype):
+    plain = [
+        index
+        for index, kind in enumerate(types)
+        if kind == "c" and not isinstance(X.dtypes.iloc[index], pandas.CategoricalDtype)
+    ]
+    stored = read_booster(booster).categories if plain else []
+    for index in plain:
+        categories = stored[index]
+        if categories is None:
             continue
         known = pandas.Index(categories.values)
         column = X.iloc[:, index]
         unseen = column[column.notna() & ~column.isin(known)]
         if len(unseen):
+            # 3.2 takes it for the next known category in order, unless there is none; 3.3 and its own text refuse it
             raise ValueError(f"found a category not in the training set: {unseen.iloc[0]!r}")
         X = X.assign(**{X.columns[index]: column.astype(pandas.CategoricalDtype(known))})
     return X

@@ -191,10 +191,10 @@ def _margin(value: Value, ctx: Context, model: BoosterModel, probe: Probe, last_
             return leaves
         weight = model.tree_weights[tree]
         if dmatrix:
-            return leaves * weight
+            return np.asarray(leaves * weight)
         # in-place prediction adds the base score to the leaf, takes it off again, then applies the weight
         offset = base[model.tree_output[tree]]
-        return ((offset + leaves) - offset) * weight
+        return np.asarray(((offset + leaves) - offset) * weight)
 
     forest = build_forest(model, 0, last, scaled)
     categorical = "category_bits" in forest.constants
