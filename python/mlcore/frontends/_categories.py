@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlcore.frontends._arrays import check
+from mlcore.frontends._dtypes import kind_dtype
 from mlcore.frontends.context import Context, Frame, RawColumn, Value
 
 __all__ = ["Categories", "encode", "read_categories"]
@@ -27,6 +28,7 @@ class Categories:
 
     ``kind`` is ``"text"``, ``"number"``, ``"datetime64[unit]"``, ``"instant"`` (nanoseconds UTC), ``"date"``
     (days), or None when only missing values were learned. ``none`` and ``nan`` are positions of those categories.
+    ``logical`` is the schema type of a column of numbers that nothing else decides.
     """
 
     kind: str | None
@@ -34,6 +36,7 @@ class Categories:
     positions: list[int]
     none: int | None
     nan: int | None
+    logical: str = "float64"
 
 
 def read_categories(categories: npt.NDArray[Any], label: str, ctx: Context) -> Categories:
@@ -46,7 +49,8 @@ def read_categories(categories: npt.NDArray[Any], label: str, ctx: Context) -> C
         return Categories(f"datetime64[{unit}]", keys, known.tolist(), None, None)
     if array.dtype.kind not in "OUbiuf":
         ctx.refuse(f"categories of dtype {array.dtype}", parameter="categories", column=label)
-    found = Categories(None, [], [], None, None)
+    logical = {"b": "bool", "i": "int64", "u": "int64"}.get(array.dtype.kind, "float64")
+    found = Categories(None, [], [], None, None, "float32" if array.dtype == np.float32 else logical)
     kinds = set()
     for position, category in enumerate(array.tolist()):
         if category is None:
@@ -142,6 +146,8 @@ def _keyed_column(
         return _time_column(frame, index, found, kind, part.column, ctx)
     if own is not None and own.startswith(("timestamp", "date")):
         ctx.refuse(f"categories are numbers but the column is {own}", column=frame.label(index))
+    if part.column is not None and own is None:
+        own = part.column.logical = found.logical
     return _number_column(frame, index, found, own, ctx, forgiving=forgiving)
 
 
@@ -150,8 +156,6 @@ def _number_column(
 ) -> tuple[Value, Any, list[int]]:
     integers = own in ("i64", "int64")
     if any(isinstance(key, int) and abs(key) >= _EXACT for key in found.keys):
-        if own is None and all(isinstance(key, int) for key in found.keys):
-            integers = True
         if not integers:
             ctx.refuse("integer categories from 2^53 on are not exact in a float column", column=frame.label(index))
         kept = [
@@ -162,7 +166,9 @@ def _number_column(
         keys = np.asarray([int(key) for key, _ in kept], dtype=np.int64)
         return frame.column(index, "i64"), keys, [position for _, position in kept]
     value = frame.column(index, "f32" if own == "f32" else "f64")
-    if forgiving and frame.array_dtype().kind != "O":
+    # a data frame is checked column by column, an array as a whole; one of objects is not searched for infinity
+    dtype = frame.array_dtype() if frame.names is None else kind_dtype(frame.kinds()[index])
+    if forgiving and dtype.kind != "O":
         value = check(ctx, value, nan=True)  # an unknown infinity is an error all the same
     return value, np.asarray(found.keys, dtype=np.float64), found.positions
 
