@@ -17,7 +17,7 @@ __all__ = ["assign_categories", "is_text", "with_category_columns"]
 
 def is_text(kind: str | None) -> bool:
     """Whether a column of this type holds strings."""
-    return kind in ("str", "string")
+    return kind in ("str", "string", "object")
 
 
 def _fits(values: Sequence[Any], kind: str | None) -> bool:
@@ -82,14 +82,12 @@ def with_category_columns(booster: Any, table: Any) -> Any:
     categories = getattr(booster, "pandas_categorical", None) or []
     if not categories or type(table).__module__.partition(".")[0] != "pandas" or not hasattr(table, "dtypes"):
         return table
-    kinds = [str(dtype) for dtype in table.dtypes]
-    if kinds.count("category") == len(categories):
+    dtypes = list(table.dtypes)
+    if sum(str(dtype) == "category" for dtype in dtypes) == len(categories):
         return table
-    plain: list[str | None] = [
-        str(table.dtypes.iloc[index].categories.dtype) if kind == "category" else kind
-        for index, kind in enumerate(kinds)
-    ]
-    plain = ["string" if kind in ("object", "str", "string") else kind for kind in plain]
+    # pandas' own names ("Int64", "boolean") beside NumPy's
+    names = [str(dtype.categories.dtype if str(dtype) == "category" else dtype).lower() for dtype in dtypes]
+    plain: list[str | None] = ["bool" if name == "boolean" else name for name in names]
     assigned = assign_categories(parse_model(booster.model_to_string(num_iteration=-1)), plain, categories)
     if assigned is None:
         return table

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError
-from mlcore.frontends._lightgbm_categories import assign_categories, is_text, with_category_columns
+from mlcore.frontends._lightgbm_categories import assign_categories, with_category_columns
 from mlcore.frontends._lightgbm_link import Objective, label_cut, library_link, objective_of, used_iterations
 from mlcore.frontends._lightgbm_text import TextModel, build_forest, parse_model
 from mlcore.frontends.context import Context, Frame, Output, Outputs, Value
@@ -23,7 +23,6 @@ __all__: list[str] = []
 
 _MULTICLASS = {"multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr"}
 _FALSE = {"false", "-", "0", "no", "none", ""}
-_NUMPY_NAMES = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32"}
 _LINK_OPS = {
     "sqrt": "lgb_sqrt",
     "exp": "lgb_exp",
@@ -70,17 +69,26 @@ def _matrix(booster: Any, model: TextModel, frame: Frame, ctx: Context) -> Value
             )
         return _coded_block(assigned, frame, ctx)
     if frame.names is None:
-        numbers = [kind or "f64" for kind in kinds if not is_text(kind)]
-        dtype = np.result_type(*(np.dtype(_NUMPY_NAMES.get(kind, kind)) for kind in numbers), np.bool_)
+        dtype = frame.array_dtype()
         if dtype.kind in "iub" and frame.sparse:
             ctx.refuse(f"LightGBM does not take sparse matrices of {dtype}")
         if dtype == np.uint64:
             ctx.refuse("arrays of uint64 are not supported", alternative="train and predict on float64 or int64")
         if dtype.kind in "iu" and dtype.itemsize >= 4:
-            # basic.py, _np2d_to_np1d: an array that is neither float32 nor float64 becomes float32
-            single = ctx.node("cast", [frame.block("i64")], attrs={"dtype": "f32"})
-            return ctx.node("cast", [single], attrs={"dtype": "f64"})
+            return _through_float32(frame, ctx)
     return frame.block("f64")
+
+
+def _through_float32(frame: Frame, ctx: Context) -> Value:
+    """Wide integers of a bare array: LightGBM casts what is neither float32 nor float64 to float32 (basic.py)."""
+    pieces = []
+    for part in frame.parts:
+        whole = part.value is None or part.value.dtype in ("i64", "i32")
+        # an integer array has no missing values, so a raw column with one is an error here
+        value = Frame(ctx, [part]).block("i64" if whole else "f32")
+        pieces.append(ctx.node("cast", [value], attrs={"dtype": "f32"}) if whole else value)
+    block = pieces[0] if len(pieces) == 1 else ctx.node("concat", pieces)
+    return ctx.node("cast", [block], attrs={"dtype": "f64"})
 
 
 def _coded_block(categories: dict[int, Sequence[Any]], frame: Frame, ctx: Context) -> Value:
@@ -102,6 +110,7 @@ def _codes(values: Sequence[Any], frame: Frame, index: int, ctx: Context) -> Val
     if not values:
         return ctx.node("broadcast", [], constants={"value": np.asarray([np.nan])})
     keys: Any
+    _decide_type(values, frame, index)
     if all(isinstance(value, str) for value in values):
         column, keys = frame.column(index, "str"), [str(value) for value in values]
     elif all(isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)) for value in values):
@@ -114,6 +123,17 @@ def _codes(values: Sequence[Any], frame: Frame, index: int, ctx: Context) -> Val
     code = ctx.node("encode", [column], attrs={"unknown": "code", "unknown_code": -1}, constants={"keys": keys})
     table = {"values": np.arange(len(values), dtype=np.float64), "default": np.asarray([np.nan])}
     return ctx.node("table", [code], constants=table)
+
+
+def _decide_type(values: Sequence[Any], frame: Frame, index: int) -> None:
+    """Without a sample the categories tell the type of a raw column; strings and floats say so when it is read."""
+    part, _ = frame.part_at(index)
+    if part.column is None or part.column.logical is not None:
+        return
+    if all(isinstance(value, (bool, np.bool_)) for value in values):
+        part.column.logical = "bool"
+    elif all(isinstance(value, (int, np.integer)) for value in values):
+        part.column.logical = "int64"
 
 
 # -- scores ---------------------------------------------------------------------------------------------------------
@@ -260,7 +280,7 @@ _BOOSTER_ATTRIBUTES = {
     **dict.fromkeys(
         (
             "_network", "_train_data_name", "best_score", "name_valid_sets", "train_set_version", "train_set",
-            "_train_set", "valid_sets", "_Booster__higher_better_inner_eval", "_Booster__init_predictor",
+            "valid_sets", "_Booster__higher_better_inner_eval", "_Booster__init_predictor",
             "_Booster__inner_predict_buffer", "_Booster__is_predicted_cur_iter", "_Booster__name_inner_eval",
             "_Booster__need_reload_eval_info", "_Booster__num_class", "_Booster__num_dataset",
             "_Booster__num_inner_eval", "_Booster__set_objective_to_none",
