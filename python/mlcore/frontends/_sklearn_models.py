@@ -46,7 +46,7 @@ def spec(**groups: str) -> dict[str, str]:
 
 
 def single_thread(estimator: Any) -> Any:
-    """A shallow copy that runs in one thread: with more, scikit-learn sums trees in the order threads finish."""
+    """Copy an ensemble, to run in one thread: with more, scikit-learn sums trees in the order threads finish."""
     twin = copy.copy(estimator)
     twin.n_jobs = 1
     twin.verbose = 0
@@ -89,12 +89,12 @@ def class_names(classes: Any) -> list[str]:
 
 
 def number_output(value: Value, *, vector: bool = False, names: list[str] | None = None) -> Output:
-    """An array in the block's own dtype."""
+    """Give a block in its own dtype."""
     return Output(value, NUMPY_NAME[value.dtype], vector=vector, names=names)
 
 
 def probability_output(value: Value, classes: Any) -> Output:
-    """A (n, n_classes) array in the block's own dtype."""
+    """Give a (n, n_classes) block in its own dtype."""
     return number_output(value, names=class_names(classes))
 
 
@@ -129,7 +129,7 @@ def cut_label(ctx: Context, scores: Value, classes: Any, compare: str = "gt", cu
 
 
 def as_float(ctx: Context, output: Output, dtype: str | None = None) -> Value:
-    """The numbers that an output holds, as a float block: class labels become their values.
+    """Read an output's numbers as a float block: class labels become their values.
 
     ``dtype`` is ``"f32"`` or ``"f64"``; None keeps a float block as it is and makes anything else float64.
     """
@@ -171,7 +171,7 @@ def nested_outputs(ctx: Context, estimator: Any, frame: Frame, name: str) -> Out
 
 
 def nested(ctx: Context, estimator: Any, frame: Frame, name: str, method: str) -> Output | list[Output]:
-    """What ``method`` of a nested model returns; zeros of the right shape when the model was refused."""
+    """Compile a nested model and take one method; zeros of the right shape when the model was refused."""
     outputs = nested_outputs(ctx, estimator, frame, name)
     if outputs is None:
         return _stand_in(ctx, estimator, method)

@@ -69,8 +69,25 @@ def _inverse_link(loss: Any, raw: Value, ctx: Context) -> Value:
 
 
 def _logit(probability: Value, ctx: Context) -> Value:
-    other = ctx.node("arith", [probability], attrs={"fn": "rsub"}, constants={"value": np.ones(1)})
-    return _unary(ctx, ctx.node("combine", [probability, other], attrs={"fn": "div"}), "log")
+    """scipy.special.logit (xsf/log.h): log(p / (1 - p)), and log1p(2p - 1) - log1p(1 - 2p) for p in [0.3, 0.65]."""
+
+    def arith(value: Value, fn: str, number: float) -> Value:
+        return ctx.node("arith", [value], attrs={"fn": fn}, constants={"value": np.array([number])})
+
+    def above(value: Value, cut: float) -> Value:
+        return ctx.node("binarize", [value], constants={"threshold": np.array([cut])})
+
+    odds = ctx.node("combine", [probability, arith(probability, "rsub", 1.0)], attrs={"fn": "div"})
+    outer = _unary(ctx, odds, "log")
+    shifted = arith(arith(probability, "sub", 0.5), "mul", 2.0)
+    terms = [_unary(ctx, shifted, "log1p"), _unary(ctx, _unary(ctx, shifted, "negative"), "log1p")]
+    inner = ctx.node("combine", terms, attrs={"fn": "sub"})
+    # both are finite, because the original clips probabilities to [eps, 1 - eps]: a product with 0 or 1 chooses
+    low = above(probability, float(np.nextafter(0.3, 0.0)))
+    middle = ctx.node("combine", [low, above(probability, 0.65)], attrs={"fn": "sub"})
+    chosen = ctx.node("combine", [inner, middle], attrs={"fn": "mul"})
+    other = ctx.node("combine", [outer, arith(middle, "rsub", 1.0)], attrs={"fn": "mul"})
+    return ctx.node("combine", [chosen, other], attrs={"fn": "add"})
 
 
 def _link(loss: Any, value: Value, ctx: Context) -> Value:
@@ -161,7 +178,8 @@ def _hist_input(estimator: Any, frame: Frame, ctx: Context) -> Value:
         return frame.block("f64")
     categorical = np.asarray(estimator.is_categorical_, dtype=bool)
     encoder = estimator._preprocessor.named_transformers_["encoder"]
-    codes = ctx.compile(encoder, frame.take(np.flatnonzero(categorical)), "encoder").block("f64")
+    encoded: Frame = ctx.compile(encoder, frame.take(np.flatnonzero(categorical)), "encoder")
+    codes = encoded.block("f64")
     if categorical.all():
         return codes
     return ctx.node("concat", [codes, frame.take(np.flatnonzero(~categorical)).block("f64")])

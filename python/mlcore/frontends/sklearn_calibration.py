@@ -51,7 +51,7 @@ def _responses(member: Any, frame: Frame, name: str, ctx: Context) -> Value:
 
 
 def _sigmoid_argument(calibrator: Any, response: Value, ctx: Context) -> Value:
-    """``-(a_ * T + b_)``, in the dtype that NumPy gives it."""
+    """Compute ``-(a_ * T + b_)`` in the dtype that NumPy gives it."""
     dtype = (calibrator.a_ * np.zeros(1, dtype=NUMPY_NAME[response.dtype]) + calibrator.b_).dtype
     value = to_dtype(ctx, response, _BLOCK[str(dtype)])
     for fn, number in (("mul", calibrator.a_), ("add", calibrator.b_)):
@@ -144,7 +144,7 @@ def _classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
 
 
 def _cut(calibrator: Any, response: Value, ctx: Context) -> Value | None:
-    """The label of one sigmoid-calibrated classifier, cut on its margin where the original's own sigmoid changes sides.
+    """Cut the label of one sigmoid-calibrated classifier on its margin, where the original's sigmoid changes sides.
 
     None where the label does not follow from a float64 margin by one cut.
     """

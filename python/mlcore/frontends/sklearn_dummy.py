@@ -49,8 +49,7 @@ def _classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
         output = probability_output(_constant(ctx, proba), estimator.classes_)
         return {"predict": predict, "predict_proba": output, "decision_function": output}
     outputs: list[Output] = [
-        probability_output(_constant(ctx, one), classes)
-        for one, classes in zip(proba, estimator.classes_, strict=True)
+        probability_output(_constant(ctx, one), classes) for one, classes in zip(proba, estimator.classes_, strict=True)
     ]
     margin = number_output(_constant(ctx, np.concatenate(proba, axis=1)))
     return {"predict": predict, "predict_proba": outputs, "decision_function": margin}

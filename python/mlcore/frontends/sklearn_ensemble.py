@@ -130,7 +130,7 @@ def _voting_reference(estimator: Any, method: str, X: Any) -> Any:
 
 
 def _meta_frame(estimator: Any, frame: Frame, ctx: Context) -> Frame:
-    """What the final estimator sees: an array without names (_BaseStacking._concatenate_predictions)."""
+    """Stack what the final estimator sees: an array without names (_BaseStacking._concatenate_predictions)."""
     blocks: list[Value] = []
     dtypes: list[np.dtype[Any]] = []
     for (name, member), method in zip(_members(estimator), estimator.stack_method_, strict=True):

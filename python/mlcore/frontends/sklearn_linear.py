@@ -195,8 +195,10 @@ _REGRESSORS: dict[str, tuple[str, str]] = {
         "dual_gap_ sparse_coef_",
     ),
     "ElasticNetCV": (
-        "l1_ratio eps alphas fit_intercept precompute max_iter tol cv copy_X verbose n_jobs positive random_state "
-        "selection",
+        (
+            "l1_ratio eps alphas fit_intercept precompute max_iter tol cv copy_X verbose n_jobs positive random_state "
+            "selection"
+        ),
         "mse_path_ l1_ratio_ alpha_ alphas_ dual_gap_",
     ),
     "MultiTaskLasso": (
@@ -238,8 +240,10 @@ _REGRESSORS: dict[str, tuple[str, str]] = {
     "OrthogonalMatchingPursuit": ("n_nonzero_coefs tol fit_intercept precompute", "n_nonzero_coefs_"),
     "OrthogonalMatchingPursuitCV": ("copy fit_intercept max_iter cv n_jobs verbose", "n_nonzero_coefs_"),
     "BayesianRidge": (
-        "max_iter tol alpha_1 alpha_2 lambda_1 lambda_2 alpha_init lambda_init compute_score fit_intercept copy_X "
-        "verbose",
+        (
+            "max_iter tol alpha_1 alpha_2 lambda_1 lambda_2 alpha_init lambda_init compute_score fit_intercept copy_X "
+            "verbose"
+        ),
         "X_offset_ X_scale_ scores_ alpha_ lambda_ sigma_",
     ),
     "ARDRegression": (
@@ -253,15 +257,21 @@ _REGRESSORS: dict[str, tuple[str, str]] = {
     ),
     "QuantileRegressor": ("quantile alpha fit_intercept solver solver_options", ""),
     "SGDRegressor": (
-        "loss penalty alpha l1_ratio fit_intercept max_iter tol shuffle verbose epsilon random_state learning_rate "
-        "eta0 power_t early_stopping validation_fraction n_iter_no_change warm_start average",
+        (
+            "loss penalty alpha l1_ratio fit_intercept max_iter tol shuffle verbose epsilon random_state learning_rate "
+            "eta0 power_t early_stopping validation_fraction n_iter_no_change warm_start average"
+        ),
         "t_ _standard_coef _average_coef _standard_intercept _average_intercept",
     ),
     "PassiveAggressiveRegressor": (
-        "C fit_intercept max_iter tol early_stopping validation_fraction n_iter_no_change shuffle verbose loss epsilon "
-        "random_state warm_start average",
-        "penalty learning_rate alpha l1_ratio eta0 power_t t_ _standard_coef _average_coef _standard_intercept "
-        "_average_intercept",
+        (
+            "C fit_intercept max_iter tol early_stopping validation_fraction n_iter_no_change shuffle verbose loss "
+            "epsilon random_state warm_start average"
+        ),
+        (
+            "penalty learning_rate alpha l1_ratio eta0 power_t t_ _standard_coef _average_coef _standard_intercept "
+            "_average_intercept"
+        ),
     ),
 }
 for _name, (_parameters, _attributes) in _REGRESSORS.items():

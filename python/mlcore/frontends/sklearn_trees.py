@@ -23,7 +23,7 @@ from mlcore.frontends._sklearn_models import (
     spec,
     tree_input,
 )
-from mlcore.frontends.context import Context, Frame, Output, Outputs, Value
+from mlcore.frontends.context import Context, Frame, Outputs, Value
 from mlcore.frontends.registry import Entry, register
 
 __all__ = ["TreeTable", "forest_node", "sklearn_tree"]
@@ -51,7 +51,7 @@ class TreeTable:
 
 
 def sklearn_tree(tree: Any, values: Array, features: Array | None = None) -> TreeTable:
-    """A ``sklearn.tree._tree.Tree``; ``features`` maps its columns to the frame's."""
+    """Read a ``sklearn.tree._tree.Tree``; ``features`` maps its columns to the frame's."""
     feature = np.asarray(tree.feature)
     if features is not None:
         feature = np.where(feature >= 0, np.asarray(features)[np.maximum(feature, 0)], -1)
@@ -74,7 +74,7 @@ def forest_node(
     tree_output: Array | None = None,
     divisor: int | None = None,
 ) -> Value:
-    """A ``trees`` node that sums leaf values in tree order.
+    """Sum leaf values in tree order.
 
     Without ``tree_output`` every leaf holds one value per output.
     """
@@ -147,9 +147,7 @@ def _class_rows(tree: Any, classes: Sequence[Array]) -> Array:
     return np.concatenate([tree.value[:, target, : len(labels)] for target, labels in enumerate(classes)], axis=1)
 
 
-def _classifier(
-    estimator: Any, x: Value, trees: Sequence[Any], divisor: int | None, ctx: Context
-) -> Outputs:
+def _classifier(estimator: Any, x: Value, trees: Sequence[Any], divisor: int | None, ctx: Context) -> Outputs:
     classes = _classes(estimator)
     tables = [sklearn_tree(tree, _class_rows(tree, classes)) for tree in trees]
     width = sum(len(labels) for labels in classes)
@@ -307,9 +305,7 @@ for _name, _classifies in (
         )
     )
 
-_ENSEMBLE = (
-    "n_estimators bootstrap oob_score warm_start verbose n_jobs max_samples" + " " + _GROWING
-)
+_ENSEMBLE = "n_estimators bootstrap oob_score warm_start verbose n_jobs max_samples" + " " + _GROWING
 for _name, _classifies in (
     ("RandomForestClassifier", True),
     ("RandomForestRegressor", False),
