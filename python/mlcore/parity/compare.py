@@ -22,7 +22,7 @@ class Rule:
     ulps : int
         Allowed distance in units in the last place; 0 means the same bits.
     relative : float
-        Allowed distance as a share of the largest magnitude in the array (outputs behind a dot product).
+        Allowed distance as a share of the largest magnitude in the row (outputs behind a dot product).
     unit_scale : bool
         Distances count in units of 1.0 rather than of the value (complements of probabilities).
     """

@@ -80,6 +80,19 @@ class Graph:
         """Nodes above a value that are within a tolerance only."""
         return [node for node in self.ancestors(value) if not self.nodes[node]["exact"]]
 
+    def cancels(self, value: int) -> bool:
+        """Whether a sum follows an inexact node on the way to ``value``: it may be small where its terms are large."""
+        tainted: set[int] = set()
+        for node in self.ancestors(value):
+            facts = self.nodes[node]
+            from_above = any(parent in tainted for parent in facts["inputs"])
+            adds = facts["op"] in ("arith", "combine") and facts["attributes"]["fn"] in ("add", "sub", "rsub")
+            if from_above and (adds or facts["op"] == "weighted_sum"):
+                return True
+            if from_above or not facts["exact"]:
+                tainted.add(node)
+        return False
+
     def can_flip(self, value: int) -> bool:
         """Whether an inexact node sits before a discontinuous one on the way to ``value``."""
         tainted: set[int] = set()
