@@ -165,6 +165,19 @@ def test_float32_and_integer_columns_are_cast_as_the_library_does() -> None:
         assert_same(compiled(fitted, array), fitted, array)
 
 
+def test_integers_that_numpy_made_float64_round_twice() -> None:
+    rng = np.random.default_rng(0)
+    # halfway between two float32 after rounding to float64, not before
+    big = (rng.integers(2**23, 2**24, ROWS) << 37) + (1 << 36) + rng.integers(-3, 4, ROWS)
+    fraction = rng.normal(size=ROWS)
+    X = np.column_stack([big, fraction])
+    assert (big.astype(np.float32) != big.astype(np.float64).astype(np.float32)).any()
+    fitted = xgb.XGBRegressor(booster="gblinear", n_estimators=3, n_jobs=1).fit(X / 2.0**60, fraction)
+    model = compile_frame(fitted, ["int64", "float64"])
+    table = {"x0": big, "x1": fraction}
+    assert model.decision_function(table).tobytes() == fitted.predict(X, output_margin=True).tobytes()
+
+
 def test_the_label_cut_is_the_librarys_to_the_last_bit() -> None:
     # a learning rate of 0 leaves the margin to base_margin alone
     X = np.zeros((2, 1))
@@ -364,6 +377,7 @@ def test_refusals_name_the_reason() -> None:
     assert "expected 5 columns" in refusal(examples.regressor(), ["float64"] * 4)
     assert "timestamp" in refusal(examples.regressor(), ["timestamp[us]", *["float64"] * 4])
     assert "feature names" in refusal(examples.named_booster(), ["float64"] * 5, list("abcdf"))
+    assert "may not be trained" in refusal(xgb.Booster(), ["float64"])
     assert "no trees" in refusal(examples.booster(rounds=0), ["float64"] * 5)
     mixed = examples.regressor()
     mixed.booster = "gblinear"
@@ -371,6 +385,12 @@ def test_refusals_name_the_reason() -> None:
     outside = examples.regressor()
     outside.get_booster().best_iteration = 99
     assert "best_iteration 99" in refusal(outside, ["float64"] * 5)
+
+
+def test_untrained_objects_are_an_input_error() -> None:
+    for untrained in (xgb.Booster(), xgb.XGBClassifier()):
+        with pytest.raises(InputError, match=r"expected a (trained|fitted)"):
+            compile_core(untrained)
 
 
 def test_a_booster_on_another_device_is_refused() -> None:

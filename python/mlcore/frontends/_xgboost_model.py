@@ -159,7 +159,17 @@ def read_booster(booster: Any) -> BoosterModel:
     Malformed
         If the document holds something unknown.
     """
-    raw = read_ubjson(bytes(booster.save_raw("ubj")))
+    try:
+        data = bytes(booster.save_raw("ubj"))
+    except ValueError as error:  # XGBoostError is one
+        raise Malformed("XGBoost itself cannot save the booster; it may not be trained") from error
+    try:
+        return _booster_model(read_ubjson(data))
+    except KeyError as error:
+        raise Malformed(f"the model has no {error}, which XGBoost 3.0 and later write") from error
+
+
+def _booster_model(raw: dict[str, Any]) -> BoosterModel:
     learner = raw["learner"]
     parameters = learner["learner_model_param"]
     gradient_booster = learner["gradient_booster"]

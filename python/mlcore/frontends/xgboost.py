@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlcore.errors import InputError
 from mlcore.frontends._xgboost_model import BoosterModel, Categories, Malformed, build_forest, read_booster
 from mlcore.frontends._xgboost_probe import NoCut, Probe, booster_reference, estimator_reference, label_cut
 from mlcore.frontends.context import Context, Frame, Output, Outputs, Value
@@ -366,6 +367,19 @@ def _predict(answer: Value, model: BoosterModel) -> Output:
     return Output(answer, "float32", vector, names=None if vector else _names(model))
 
 
+def _booster_width(booster: Any) -> int:
+    try:
+        return int(booster.num_features())
+    except ValueError as error:  # XGBoostError is one
+        raise InputError("expected a trained Booster but it has no features; train it first") from error
+
+
+def _estimator_width(estimator: Any) -> int:
+    if not hasattr(estimator, "_Booster"):
+        raise InputError(f"expected a fitted {type(estimator).__name__} but it is not fitted; call fit first")
+    return _booster_width(estimator.get_booster())
+
+
 _TRAINING = [
     "callbacks",
     "colsample_bylevel",
@@ -436,9 +450,9 @@ register(
         {"handle": "used", "best_iteration": "not read: Booster.predict uses every round", "best_score": "training"},
         reference=booster_reference,
         input_names=lambda booster: booster.feature_names,
-        input_width=lambda booster: int(booster.num_features()),
+        input_width=_booster_width,
         tolerance=_TOLERANCE,
-        notes="X is what a DMatrix would be built from; " + _NOTE,
+        notes="X is what a DMatrix is built from with missing=nan; " + _NOTE,
     )
 )
 for _name in ("XGBClassifier", "XGBRFClassifier", "XGBRegressor", "XGBRFRegressor", "XGBRanker"):
@@ -451,6 +465,7 @@ for _name in ("XGBClassifier", "XGBRFClassifier", "XGBRegressor", "XGBRFRegresso
             _PARAMETERS,
             _ATTRIBUTES | ({"classes_": "derived", "n_classes_": "used"} if _classifier else {}),
             reference=estimator_reference,
+            input_width=_estimator_width,
             tolerance=_TOLERANCE,
             notes=_NOTE,
         )
