@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -135,6 +136,35 @@ def test_same_bits_for_every_batch_size(name: str) -> None:
     for size in (1, 2, 3, 7, 64, 129):
         pieces = [compiled.decision_function(table[start : start + size]) for start in range(0, len(table), size)]
         assert np.concatenate(pieces).tobytes() == whole
+
+
+@pytest.mark.parametrize("seed", range(max(1, int(10 * float(os.environ.get("MLCORE_TEST_SCALE", "1"))))))
+def test_random_models(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = numbers(seed) * rng.choice([1.0, 1.0, 1e-35, 3e-35])
+    X = np.nan_to_num(X) if rng.random() < 0.3 else X
+    parameters = {
+        "num_leaves": int(rng.integers(2, 64)),
+        "min_data_in_leaf": int(rng.integers(1, 20)),
+        "learning_rate": float(rng.choice([0.05, 0.3, 1.0])),
+        "max_bin": int(rng.choice([3, 15, 255])),
+        "boosting": str(rng.choice(["gbdt", "dart", "rf"])),
+        "boost_from_average": bool(rng.random() < 0.7),
+        "extra_trees": bool(rng.random() < 0.3),
+        "max_cat_to_onehot": int(rng.choice([4, 64])),
+        "linear_tree": seed % 4 == 0,
+        "zero_as_missing": seed % 4 == 1,
+        "use_missing": seed % 4 != 2,
+    }
+    # LightGBM refuses linear leaves for objectives that renew their leaf values
+    objective = str(rng.choice(["regression", "binary", "multiclass", "poisson", "cross_entropy", "multiclassova"]))
+    model = booster(objective, int(rng.integers(1, 20)), [3, 4] if rng.random() < 0.5 else "auto", X, **parameters)
+    sparse = bool(rng.random() < 0.3)
+    compiled = build(model, ["float64"] * COLUMNS, sparse=sparse)
+    rows = awkward(model, seed=seed)
+    data = scipy.sparse.csr_matrix(rows) if sparse else rows
+    assert distance(model.predict(data, raw_score=True), compiled.decision_function(rows)) == 0
+    assert distance(model.predict(data), compiled.predict(rows)) <= 4
 
 
 def test_boosting_kinds_use_what_they_say() -> None:
