@@ -220,6 +220,7 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "binary": lambda: classifier(),
     "three classes": lambda: classifier(3),
     "seven classes": lambda: classifier(7, n_estimators=4),
+    "tied classes": lambda: classifier(3, learning_rate=0.0, base_score=0.5),
     "softmax": lambda: classifier(3, objective="multi:softmax"),
     "softmax of two": lambda: classifier(2, objective="multi:softmax", num_class=2),
     "softprob of two": lambda: classifier(2, objective="multi:softprob", num_class=2),

@@ -223,14 +223,39 @@ def test_probabilities_of_multi_softmax_are_scipys(classes: int) -> None:
     """The estimator hands float32 margins to scipy.special.softmax, whose float32 exp is NumPy's."""
     from scipy.special import softmax
 
-    rows = 20_000
-    margins = np.random.default_rng(0).normal(scale=4.0, size=(rows, classes)).astype(np.float32)
+    margins = np.random.default_rng(0).normal(scale=4.0, size=(20_000, classes)).astype(np.float32)
+    found = margin_model("sk_softmax", classes).predict_proba(margins)
+    assert ulps(softmax(margins, axis=1), np.asarray(found)).max() <= ULPS
+
+
+def margin_model(link: str, classes: int) -> Model:
+    """A model whose columns are the margins, to hand it some that no tree gives."""
     ctx = Context()
     columns = [ctx.raw_value(ctx.add_column(f"x{index}", "float32"), "f32") for index in range(classes)]
-    value = ctx.node("link", [ctx.node("concat", columns)], attrs={"fn": "sk_softmax"})
+    value = ctx.node("link", [ctx.node("concat", columns)], attrs={"fn": link})
+    labels = ctx.node("argmax", [value])
     ctx.builder.add_output("predict_proba", -1, value.id, "float32", False, [], None)
-    found = Model(ctx.builder.finish()).predict_proba(margins)
-    assert ulps(softmax(margins, axis=1), np.asarray(found)).max() <= ULPS
+    ctx.builder.add_output("predict", -1, labels.id, "int64", True, [], None)
+    return Model(ctx.builder.finish())
+
+
+@pytest.mark.parametrize("classes", [3, 5, 10])
+def test_labels_of_margins_a_few_ulp_apart_do_not_flip(classes: int) -> None:
+    """Softmax rounds neighbours to a tie, and the first of a tie wins: an argmax of the margins would differ."""
+    rng = np.random.default_rng(0)
+    rows = np.arange(50_000)
+    margins = rng.normal(size=(len(rows), classes)).astype(np.float32)
+    top = rng.normal(2.0, 1.5, len(rows)).astype(np.float32)
+    near = (top.view(np.int32) + rng.integers(-6, 7, len(rows)).astype(np.int32)).view(np.float32)
+    first = rng.integers(0, classes, len(rows))
+    margins[rows, first] = top
+    margins[rows, (first + rng.integers(1, classes, len(rows))) % classes] = near
+    # a learning rate of 0 leaves the margin to base_margin alone
+    fitted = xgb.XGBClassifier(n_estimators=1, learning_rate=0.0, n_jobs=1)
+    fitted.fit(np.zeros((60, 1)), np.arange(60) % classes)
+    expected = fitted.predict(np.zeros((len(rows), 1)), base_margin=margins)
+    assert (margin_model("xgb_softmax", classes).predict(margins) == expected).all()
+    assert (margins.argmax(axis=1) != expected).any()
 
 
 # -- infinities, sparse input, custom missing -------------------------------------------------------------------------
