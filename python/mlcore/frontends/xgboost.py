@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mlcore.errors import InputError
 from mlcore.frontends._xgboost_model import BoosterModel, Categories, Malformed, build_forest, read_booster
 from mlcore.frontends._xgboost_probe import NoCut, Probe, booster_reference, estimator_reference, label_cut
-from mlcore.frontends.context import Context, Frame, Output, Outputs, Value
+from mlcore.frontends.context import Context, Frame, Output, Outputs, Part, Value
 from mlcore.frontends.registry import Entry, register
 
 __all__: list[str] = []
@@ -50,7 +50,6 @@ _LINKS = {
 _NOT_NUMBERS = ("timestamp", "date", "decimal")
 # integers at or above this are not all float64 numbers
 _EXACT_INTEGERS = 2**53
-_WIDE = {"i64", "int64", "uint64"}
 _FIRST, _END = (3, 0, 0), (3, 3, 0)
 _CPU_ALTERNATIVE = "call booster.set_param({'device': 'cpu'}) before compiling"
 
@@ -106,14 +105,27 @@ def _numbers(frame: Frame, ctx: Context) -> Value:
             "a sparse matrix that may store zeros: XGBoost takes stored zeros as numbers and absent ones as missing",
             alternative="make the transformer before the model return a dense array",
         )
-    narrow = all(kind in ("f32", "float32") for kind in kinds)
     if frame.sparse:
         # before the cast: a stored entry that underflows to zero is not missing
+        narrow = all(kind in ("f32", "float32") for kind in kinds)
         value = _filled(ctx, frame.block("f32" if narrow else "f64"), np.float32(0) if narrow else np.float64(0))
-    else:
-        # an array has one dtype: NumPy has made 64-bit integers float64 before XGBoost rounds them to float32
-        mixed = frame.names is None and any(kind in _WIDE for kind in kinds) and frame.array_dtype() == np.float64
-        value = frame.block("f64" if mixed else "f32")
+        return _single(ctx, value)
+    one_dtype = frame.names is None and frame.array_dtype() == np.float64
+    twice = [_is_wide(part) and (one_dtype or part.dtype == "float64") for part in frame.parts]
+    if not any(twice):
+        return frame.block("f32")
+    # NumPy has made these 64-bit integers float64 before XGBoost rounds them to float32
+    pieces = [Frame(ctx, [part], sparse=False) for part in frame.parts]
+    blocks = [_single(ctx, piece.block("f64" if wide else "f32")) for piece, wide in zip(pieces, twice, strict=True)]
+    return blocks[0] if len(blocks) == 1 else ctx.node("concat", blocks)
+
+
+def _is_wide(part: Part) -> bool:
+    held = part.column.logical if part.column is not None else part.value and part.value.dtype
+    return held in ("i64", "int64", "uint64")
+
+
+def _single(ctx: Context, value: Value) -> Value:
     return value if value.dtype == "f32" else ctx.node("cast", [value], attrs={"dtype": "f32"})
 
 
