@@ -57,14 +57,10 @@ def _features() -> Any:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-    names = make_pipeline(
-        SimpleImputer(strategy="constant", fill_value="none", missing_values=None),
-        OneHotEncoder(handle_unknown="ignore"),
-    )
     return ColumnTransformer(
         [
             ("numbers", numbers, ["amount", "balance", "age_of_card", "velocity"]),
-            ("names", names, ["merchant", "country", "channel"]),
+            ("names", OneHotEncoder(handle_unknown="ignore"), ["merchant", "country", "channel"]),
         ],
         sparse_threshold=0.0,
     )
@@ -101,10 +97,14 @@ def fitted(case: str) -> tuple[Any, Any]:
         return _model(model).fit(X[:TRAIN], y[:TRAIN]), X
     from sklearn.pipeline import make_pipeline
 
-    columns = ["amount", "balance", "age_of_card", "merchant", "country", "channel", "velocity"]
     X, y = transactions(TRAIN, seed=0)
-    pipeline = make_pipeline(_features(), _model(model)).fit(X[columns], y)
-    return pipeline, transactions(ROWS, seed=1)[0][columns]
+    return make_pipeline(_features(), _model(model)).fit(_columns(X), y), _columns(transactions(ROWS, seed=1)[0])
+
+
+def _columns(table: Any) -> Any:
+    """Numbers with nulls, and strings without: ONNX's string tensors have no null."""
+    numbers, names = ["amount", "balance", "age_of_card", "velocity"], ["merchant", "country", "channel"]
+    return table[numbers].join(table[names].fillna("none").astype(object))
 
 
 @cache
@@ -145,8 +145,12 @@ def _mlcore(case: str) -> Engine:
 
     _, seconds = _timed(convert)
     model = mlcore.load(path)
+    if hasattr(table, "iloc"):  # Arrow, the format that mlcore is fed in production
+        import pyarrow
+
+        table = pyarrow.Table.from_pandas(table, preserve_index=False).combine_chunks()
     return Engine(
-        lambda rows: model.predict_proba(_head(table, rows))[:, 1], lambda: mlcore.load(path), seconds, path.stat().st_size
+        lambda rows: model.predict_proba(table.slice(0, rows) if hasattr(table, "slice") else table[:rows])[:, 1], lambda: mlcore.load(path), seconds, path.stat().st_size
     )
 
 
@@ -155,7 +159,7 @@ def _onnxruntime(case: str) -> Engine:
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
     from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
     from skl2onnx import convert_sklearn, update_registered_converter
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 
     estimator, table = fitted(case)
@@ -181,10 +185,8 @@ def _onnxruntime(case: str) -> Engine:
             for name, kind in inputs
         }
         for name, kind in inputs:
-            if isinstance(kind, FloatTensorType) and not isinstance(kind, DoubleTensorType):
+            if isinstance(kind, FloatTensorType):
                 feeds[name] = feeds[name].astype(np.float32)
-            elif isinstance(kind, StringTensorType):
-                feeds[name] = np.where([[value is None or value != value] for (value,) in feeds[name]], "none", feeds[name])
     else:
         inputs, feeds = [("X", FloatTensorType([None, table.shape[1]]))], {"X": table}
     try:
