@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mlcore.frontends import load_all
 from mlcore.frontends.registry import Entry, entries
 from mlcore.frontends.versions import SUPPORTED
 
+os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- written by docs/generate.py; edit the code instead -->\n\n"
 
