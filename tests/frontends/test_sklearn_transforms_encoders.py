@@ -186,7 +186,9 @@ def test_data_frames_keep_the_type_of_each_column() -> None:
 
 def test_timestamps_and_dates() -> None:
     days = pd.to_datetime(["2020-01-01", "2020-05-05 12:00", "1969-12-31 23:59:59.5"] * 5, format="mixed")
-    new = pd.DataFrame({"when": pd.to_datetime(["2020-01-01", "2021-01-01", None, "1969-12-31 23:59:59.5"], format="mixed")})
+    new = pd.DataFrame(
+        {"when": pd.to_datetime(["2020-01-01", "2021-01-01", None, "1969-12-31 23:59:59.5"], format="mixed")}
+    )
     for unit in ("us", "ns", "ms"):
         frame = pd.DataFrame({"when": days.as_unit(unit)})
         for estimator in (OneHotEncoder(handle_unknown="ignore"), OneHotEncoder()):

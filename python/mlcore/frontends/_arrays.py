@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlcore.frontends.context import Context, Frame, Value
+from mlcore.frontends._dtypes import kind_dtype
+from mlcore.frontends.context import Context, Frame, Part, Value
 
-__all__ = ["absent_zeros", "arith", "check", "factor", "float_block", "numeric_dtype"]
+__all__ = ["absent_zeros", "arith", "check", "factor", "float_block", "numeric_dtype", "present"]
 
 Array = npt.NDArray[Any]
 
@@ -44,10 +45,32 @@ def check(ctx: Context, value: Value, *, nan: bool = False, inf: bool = False) -
     return ctx.node("check", [value], attrs={"nan": "allow" if nan else "forbid", "inf": "allow" if inf else "forbid"})
 
 
+def present(frame: Frame, ctx: Context) -> Frame:
+    """Refuse missing values in integer and boolean columns of the table.
+
+    One missing value makes floats or objects of the whole column in the original, and with it other numbers of the
+    other columns; where that matters the batch is refused. 64-bit integers are read exactly.
+    """
+    parts = []
+    for part in frame.parts:
+        kind = None if part.column is None else part.column.logical
+        if part.column is None or kind is None or kind.startswith("timestamp") or kind_dtype(kind).kind not in "iub":
+            parts.append(part)
+            continue
+        if kind == "int64":
+            value = ctx.raw_value(part.column, "i64")
+        else:
+            value = check(ctx, ctx.raw_value(part.column, "f64"), inf=True)
+        dtype = part.dtype if part.dtype is not None else kind
+        parts.append(Part(value=value, dtype=None if dtype == "int64" and kind == "int64" else dtype))
+    return Frame(ctx, parts, frame.names, sparse=frame.sparse, explicit_zeros=frame.explicit_zeros)
+
+
 def float_block(frame: Frame, ctx: Context, *, nan: bool = False, inf: bool = False) -> Value:
     """``check_array(X, dtype=FLOAT_DTYPES)``: float32 stays, all else becomes float64; sparse input too."""
-    dtype = "f32" if numeric_dtype(frame, ctx) == np.float32 else "f64"
-    return check(ctx, frame.block(dtype), nan=nan, inf=inf)
+    if numeric_dtype(frame, ctx) == np.float32:
+        return check(ctx, present(frame, ctx).block("f32"), nan=nan, inf=inf)
+    return check(ctx, frame.block("f64"), nan=nan, inf=inf)
 
 
 def _typed(value: Value, array: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.frontends._arrays import absent_zeros, arith, numeric_dtype
+from mlcore.frontends._arrays import absent_zeros, arith, numeric_dtype, present
 from mlcore.frontends._dtypes import DType, kind_dtype, stacked_dtype
 from mlcore.frontends._names import emit, feature_names, output_container
 from mlcore.frontends.context import Context, Frame, Outputs, Part, Refused
@@ -122,6 +122,7 @@ def _stack(estimator: Any, frames: Sequence[Frame], sparse: bool, ctx: Context) 
         ctx.refuse(f"{type(estimator).__name__} keeps no column")
     if not sparse and output_container(estimator) != "default" and all(frame.names is not None for frame in frames):
         return emit(estimator, [part for frame in frames for part in frame.parts], ctx)
+    frames = [present(frame, ctx) for frame in frames]
     dtypes = [numeric_dtype(frame, ctx) if sparse else _array_dtype(frame) for frame in frames]
     if any(dtype.kind == "O" for dtype in dtypes):
         common = np.dtype(object)
@@ -149,6 +150,7 @@ def _weighted(frame: Frame, weight: Any, ctx: Context) -> Frame:
     if not isinstance(weight, (int, float, np.integer, np.floating)) or not np.isfinite(weight):
         ctx.refuse(f"expected a finite number as weight but found {weight!r}", parameter="transformer_weights")
     number = float(weight)
+    frame = present(frame, ctx)
     kinds = set(frame.kinds())
     own = frame.array_dtype()
     if own.kind == "O" or own.kind == "M" or (frame.names is not None and len(kinds) > 1):

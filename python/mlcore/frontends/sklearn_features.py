@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.frontends._arrays import absent_zeros, check, float_block, numeric_dtype
+from mlcore.frontends._arrays import absent_zeros, check, float_block, numeric_dtype, present
 from mlcore.frontends._dtypes import DType, kind_dtype
 from mlcore.frontends._names import emit, enter, feature_names, output_container
 from mlcore.frontends.context import Context, Frame, Part, Value
@@ -26,7 +26,7 @@ def _bins(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         ctx.refuse("KBinsDiscretizer does not take a sparse matrix; scikit-learn itself raises")
     dtype = numeric_dtype(frame, ctx) if estimator.dtype is None else np.dtype(estimator.dtype)
     block = "f32" if dtype == np.float32 else "f64"
-    value = check(ctx, frame.block(block))
+    value = check(ctx, present(frame, ctx).block(block))
     edges = [np.asarray(edges, dtype=np.float64)[1:-1] for edges in estimator.bin_edges_]
     constants = {
         "offsets": np.cumsum([0] + [len(inner) for inner in edges], dtype=np.int64),
@@ -153,7 +153,7 @@ def _apply(function: Any, name: str | None, value: Value, dtype: DType, ctx: Con
 def _numbers(frame: Frame, ctx: Context) -> tuple[Value, DType]:
     """A frame of one numeric dtype, as a block that holds its values."""
     dtype = numeric_dtype(frame, ctx)
-    return frame.block("f32" if dtype == np.float32 else "f64"), dtype
+    return present(frame, ctx).block("f32" if dtype == np.float32 else "f64"), dtype
 
 
 def _function(estimator: Any, frame: Frame, ctx: Context) -> Frame:
@@ -192,7 +192,7 @@ def _validated(estimator: Any, frame: Frame, name: str | None, ctx: Context) -> 
     if name is None and dtype.kind in "iu" and all(kind in ("i64", "int64") for kind in frame.kinds()):
         value = frame.block("i64")
     else:
-        value = check(ctx, frame.block("f32" if dtype == np.float32 else "f64"))
+        value = check(ctx, present(frame, ctx).block("f32" if dtype == np.float32 else "f64"))
     value, dtype = _apply(estimator.func, name, value, dtype, ctx)
     result = Frame(ctx, [_part(value, dtype)], sparse=frame.sparse, explicit_zeros=frame.explicit_zeros)
     return _wrapped(estimator, result, ctx)

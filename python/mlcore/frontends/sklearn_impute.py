@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlcore.frontends._arrays import check, numeric_dtype
+from mlcore.frontends._arrays import check, numeric_dtype, present
 from mlcore.frontends._names import emit, enter
 from mlcore.frontends.context import Context, Frame, Part, Value
 from mlcore.frontends.registry import Entry, register
@@ -104,17 +104,9 @@ def _array_dtype(frame: Frame, marker: _Marker, fitted: np.dtype[Any] | None, ct
 
 
 def _block_type(frame: Frame, index: int, dtype: np.dtype[Any], text: bool | None, ctx: Context) -> str:
-    """Block type that holds every value of one column; ``text`` says what an undecided column holds, if known.
-
-    64-bit integers that the original leaves integers are read as such, so that large ones stay exact; a missing value
-    among them is then an error. Narrower ones are read as float64, where a missing value is a NaN.
-    """
-    kind = frame.kinds()[index]
+    """Block type that holds every value of one column; ``text`` says what an undecided column holds, if known."""
     part, _ = frame.part_at(index)
-    if part.column is not None:
-        kind = part.column.logical
-    elif part.value is not None:
-        kind = part.value.dtype
+    kind = part.column.logical if part.column is not None else part.value.dtype  # type: ignore[union-attr]
     if kind in ("str", "string"):
         return "str"
     if kind is None and dtype.kind == "O" and text is None:
@@ -127,9 +119,7 @@ def _block_type(frame: Frame, index: int, dtype: np.dtype[Any], text: bool | Non
         return "str" if text else "f64"
     if kind is not None and kind.startswith(("timestamp", "date")):
         ctx.refuse(f"a column of {kind}", column=frame.label(index))
-    if kind == "uint64" and dtype.kind in "iuO":
-        ctx.refuse("a column of uint64", column=frame.label(index), alternative="cast it to int64 or float64")
-    if kind in ("i64", "int64") and dtype.kind in "iuO":
+    if kind == "i64" and dtype.kind in "iuO":
         return "i64"
     return "f32" if dtype == np.float32 else "f64"
 
@@ -137,6 +127,11 @@ def _block_type(frame: Frame, index: int, dtype: np.dtype[Any], text: bool | Non
 def _blocks(
     frame: Frame, dtype: np.dtype[Any], marker: _Marker, ctx: Context, texts: Sequence[bool | None]
 ) -> list[_Block]:
+    if dtype != np.float64:
+        if any(part.column is not None and part.column.logical == "uint64" for part in frame.parts):
+            ctx.refuse("columns of uint64 beside integers", alternative="cast them to int64 or float64")
+        # the original keeps integers as they are, and so has no missing value among them
+        frame = present(frame, ctx)
     types = [_block_type(frame, index, dtype, texts[index], ctx) for index in range(frame.width)]
     blocks: list[_Block] = []
     for block_type, run in groupby(range(frame.width), key=lambda index: types[index]):
@@ -206,9 +201,9 @@ def _imputer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     if frame.sparse and marker.number and marker.value == 0:
         ctx.refuse("missing_values=0 on a sparse matrix; scikit-learn itself raises", parameter="missing_values")
     texts = [None if _is_nan(statistic) else isinstance(statistic, str) for statistic in statistics]
-    # a step that met floats has met the missing values that make floats of integers
-    reading = dtype if dtype.kind == "O" or fitted.kind != "f" or dtype.kind == "f" else np.dtype(np.float64)
-    blocks = _blocks(frame, reading, marker, ctx, texts)
+    if dtype.kind in "iu" and fitted.kind == "f":
+        dtype = np.dtype(np.float64)  # the missing values that it met have made floats of its integers
+    blocks = _blocks(frame, dtype, marker, ctx, texts)
     dropped = [not estimator.keep_empty_features and _is_nan(statistic) for statistic in statistics]
     parts = []
     zeros = frame.explicit_zeros

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.frontends._arrays import arith, check, factor, float_block, numeric_dtype
+from mlcore.frontends._arrays import arith, check, factor, float_block, numeric_dtype, present
 from mlcore.frontends._names import emit, enter
 from mlcore.frontends.context import Context, Frame, Part, Value
 from mlcore.frontends.registry import Entry, register
@@ -104,7 +104,7 @@ def _normalizer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
 def _binarizer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     enter(estimator, frame, ctx)
     dtype = numeric_dtype(frame, ctx)
-    value = check(ctx, frame.block("f32" if dtype == np.float32 else "f64"))
+    value = check(ctx, present(frame, ctx).block("f32" if dtype == np.float32 else "f64"))
     threshold = estimator.threshold
     if frame.sparse and threshold < 0:
         ctx.refuse("a sparse matrix with threshold < 0; scikit-learn itself raises", parameter="threshold")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.frontends._arrays import check, numeric_dtype
+from mlcore.frontends._arrays import check, numeric_dtype, present
 from mlcore.frontends._names import emit, enter, feature_names, output_container
 from mlcore.frontends.context import Context, Frame, Part
 from mlcore.frontends.registry import Entry, register
@@ -26,7 +26,8 @@ def _select(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     dtype = numeric_dtype(frame, ctx)
     if dtype.kind not in "fiub":
         ctx.refuse(f"columns of dtype {dtype}", alternative="cast them to a number")
-    # 64-bit integers stay exact; a missing value among them is an error, as the original's float check makes it
+    if dtype.kind != "f" or dtype == np.float32:
+        frame = present(frame, ctx)
     exact = dtype.kind in "iu" and all(kind in ("i64", "int64") for kind in frame.kinds())
     value = frame.block("i64" if exact else "f32" if dtype == np.float32 else "f64")
     if not estimator.__sklearn_tags__().input_tags.allow_nan:
