@@ -147,7 +147,8 @@ FileBytes read_file(const std::string& path,
   const Descriptor file(open_file(path.c_str(), O_RDONLY | O_NONBLOCK));
   require(file.get() >= 0, ErrorCode::io, "cannot read ", quoted_path(path), ": ", reason(errno));
   struct stat status;
-  require(::fstat(file.get(), &status) == 0, ErrorCode::io, "cannot read ", quoted_path(path), ": ", reason(errno));
+  require(::fstat(file.get(), &status) == 0, ErrorCode::io, "cannot read ", quoted_path(path), ": ",
+          reason(errno));
   require(S_ISREG(status.st_mode), ErrorCode::artifact, "cannot read ", quoted_path(path),
           ": expected a regular file but found ", kind_of(status.st_mode));
   const auto size = static_cast<size_t>(status.st_size);
@@ -176,7 +177,8 @@ void replace_file(std::span<const std::byte> bytes, const std::string& path) {
           quoted_path(path), ": expected a regular file or none but found ",
           exists ? kind_of(status.st_mode) : std::string_view());
   // A rename needs no right to the file it replaces; a user who marked the file read-only means it.
-  if (exists && S_ISREG(status.st_mode) && ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0) refuse(errno);
+  if (exists && S_ISREG(status.st_mode) && ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0)
+    refuse(errno);
 
   const size_t slash = path.rfind('/');
   const std::string directory = slash == std::string::npos ? "./" : path.substr(0, slash + 1);

@@ -34,7 +34,8 @@ bool is_utf8(std::string_view text) {
     } else if (lead >= 0xF0 && lead <= 0xF4) {
       const unsigned char low = lead == 0xF0 ? 0x90 : 0x80;
       const unsigned char high = lead == 0xF4 ? 0x8F : 0xBF;
-      if (!follows(at + 1, low, high) || !follows(at + 2, 0x80, 0xBF) || !follows(at + 3, 0x80, 0xBF)) return false;
+      if (!follows(at + 1, low, high) || !follows(at + 2, 0x80, 0xBF) || !follows(at + 3, 0x80, 0xBF))
+        return false;
       at += 4;
     } else {
       return false;

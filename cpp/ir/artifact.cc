@@ -63,7 +63,8 @@ void check_head(std::span<const std::byte> head, size_t size) {
     refuse("expected a header of ", static_cast<size_t>(length), " bytes but the file ends after ", size,
            "; it is damaged or incomplete");
   if ((kLengthBytes + length) % kAlignment != 0)
-    refuse("expected a header that ends at a multiple of ", kAlignment, " bytes but found ", kLengthBytes + length);
+    refuse("expected a header that ends at a multiple of ", kAlignment, " bytes but found ",
+           kLengthBytes + length);
 }
 
 // Every slab where the one before ends, nothing between and behind them but zeros up to the alignment.
@@ -77,7 +78,8 @@ void check_layout(const std::vector<Slab>& slabs, std::span<const std::byte> dat
       refuse("slab ", i, ": expected at most ", data.size() - at, " bytes but found ", slab.bytes);
     const size_t end = at + static_cast<size_t>(slab.bytes);
     at = aligned(end);
-    if (at > data.size()) refuse("slab ", i, ": expected zeros up to byte ", at, " but the data ends at ", data.size());
+    if (at > data.size())
+      refuse("slab ", i, ": expected zeros up to byte ", at, " but the data ends at ", data.size());
     for (size_t k = end; k < at; ++k)
       if (data[k] != std::byte{0}) refuse("slab ", i, ": expected zeros behind it but found another byte");
   }
@@ -149,7 +151,8 @@ std::vector<std::byte> encode(const Program& program) {
   size_t data_size = 0;
   for (const Constant* constant : contents) {
     const size_t size = constant->bytes().size();
-    slabs.push_back({constant->type(), constant->shape(), static_cast<int64_t>(data_size), static_cast<int64_t>(size)});
+    slabs.push_back(
+        {constant->type(), constant->shape(), static_cast<int64_t>(data_size), static_cast<int64_t>(size)});
     data_size = aligned(data_size + size);
   }
   std::string header = header_text(program, slabs);
@@ -168,7 +171,8 @@ std::vector<std::byte> encode(const Program& program) {
   std::memcpy(out.data() + kLengthBytes, header.data(), header.size());
   for (size_t i = 0; i < slabs.size(); ++i) {
     const auto content = contents[i]->bytes();
-    if (!content.empty()) std::memcpy(out.data() + header_end + slabs[i].offset, content.data(), content.size());
+    if (!content.empty())
+      std::memcpy(out.data() + header_end + slabs[i].offset, content.data(), content.size());
   }
   const Sha256 digest = sha256(std::span(out).first(out.size() - kDigestBytes));
   std::memcpy(out.data() + out.size() - kDigestBytes, digest.data(), kDigestBytes);
@@ -178,25 +182,27 @@ std::vector<std::byte> encode(const Program& program) {
 }  // namespace
 
 std::vector<std::byte> encode_artifact(const Program& program) {
-  return with_code(ErrorCode::artifact, ErrorCode::program, "cannot write this program: ",
-                   [&] { return encode(program); });
+  return with_code(ErrorCode::artifact, ErrorCode::program,
+                   "cannot write this program: ", [&] { return encode(program); });
 }
 
 Program decode_artifact(std::span<const std::byte> bytes) {
   return with_code(ErrorCode::program, ErrorCode::artifact, "", [&] { return decode(bytes); });
 }
 
-void save_artifact(const Program& program, const std::string& path) { save_bytes(encode_artifact(program), path); }
+void save_artifact(const Program& program, const std::string& path) {
+  save_bytes(encode_artifact(program), path);
+}
 
 void save_bytes(std::span<const std::byte> bytes, const std::string& path) { replace_file(bytes, path); }
 
 Program load_artifact(const std::string& path) {
   const auto named = [&](const auto& run) {
-    return with_code(ErrorCode::artifact, ErrorCode::artifact, "cannot load " + quoted_path(path) + ": ", run);
+    return with_code(ErrorCode::artifact, ErrorCode::artifact, "cannot load " + quoted_path(path) + ": ",
+                     run);
   };
-  const FileBytes file = read_file(path, [&](std::span<const std::byte> head, size_t size) {
-    named([&] { check_head(head, size); });
-  });
+  const FileBytes file = read_file(
+      path, [&](std::span<const std::byte> head, size_t size) { named([&] { check_head(head, size); }); });
   return named([&] { return decode_artifact(file.span()); });
 }
 

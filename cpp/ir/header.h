@@ -19,8 +19,8 @@ struct Slab {
   int64_t bytes = 0;
 };
 
-// What the header says: the program without the content of its slabs. `slabs` holds the program's constants and
-// then one name table per output.
+// What the header says: the program without the content of its slabs. `slabs` holds the program's constants
+// and then one name table per output.
 struct Header {
   Program program;  // `constants` and the outputs' `names` are empty
   std::vector<Slab> slabs;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <boost/json/parser.hpp>
 #include <boost/json/value.hpp>
+#include <cstddef>
 #include <initializer_list>
 #include <limits>
 #include <new>
@@ -18,33 +19,28 @@ namespace json = boost::json;
 constexpr size_t kMaxDepth = 8;
 // Attributes or constants of a node, entries of the provenance.
 constexpr size_t kMaxMembers = 256;
-// What one element of the header may take while it is parsed, and all of them once they are read; these bound a
-// header that is all braces and commas, so that a load keeps the promise of artifact.h.
+// What one element of the header may take while it is parsed, and all of them once they are read; these bound
+// a header that is all braces and commas, so that a load keeps the promise of artifact.h.
 constexpr size_t kParseMemory = size_t{16} << 20;
 constexpr size_t kHeaderMemory = size_t{40} << 20;
 // Rough cost of a heap block or a map node beside its content.
 constexpr size_t kBlock = 16;
 constexpr size_t kMapNode = 64;
 
+// Memory for one element. What is freed is not counted back: Boost gives back keys under another size.
 class BoundedMemory final : public boost::container::pmr::memory_resource {
- public:
-  explicit BoundedMemory(size_t limit) : left_(limit) {}
-
  private:
   void* do_allocate(size_t bytes, size_t alignment) override {
-    require(bytes <= left_ && bytes + kBlock <= left_, ErrorCode::artifact,
-            "header: expected an element that fits in ", kParseMemory, " bytes of memory but found a larger one");
-    void* memory = ::operator new(bytes, std::align_val_t(alignment));
+    require(bytes <= left_ && kBlock <= left_ - bytes && alignment <= alignof(std::max_align_t),
+            ErrorCode::artifact, "header: expected an element that fits in ", kParseMemory,
+            " bytes of memory but found a larger one");
     left_ -= bytes + kBlock;
-    return memory;
+    return ::operator new(bytes);
   }
-  void do_deallocate(void* memory, size_t bytes, size_t alignment) override {
-    ::operator delete(memory, std::align_val_t(alignment));
-    left_ += bytes + kBlock;
-  }
+  void do_deallocate(void* memory, size_t, size_t) override { ::operator delete(memory); }
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 
-  size_t left_;
+  size_t left_ = kParseMemory;
 };
 
 // The element of the header that is being read, for messages.
@@ -86,8 +82,8 @@ int64_t read_integer(const json::value& value, const Place& place, std::string_v
 
 int32_t read_id(const json::value& value, const Place& place, std::string_view key) {
   const int64_t found = read_integer(value, place, key);
-  expect(found >= -1 && found <= std::numeric_limits<int32_t>::max(), place, "an index as '", key, "' but found ",
-         found);
+  expect(found >= -1 && found <= std::numeric_limits<int32_t>::max(), place, "an index as '", key,
+         "' but found ", found);
   return static_cast<int32_t>(found);
 }
 
@@ -114,11 +110,12 @@ class Members {
  public:
   Members(const json::value& value, const Place& place, std::initializer_list<std::string_view> keys)
       : object_(read_object(value, place, place.section)), place_(place) {
-    for (std::string_view key : keys) expect(object_.contains(key), place, "key '", key, "' but it is missing");
+    for (std::string_view key : keys)
+      expect(object_.contains(key), place, "key '", key, "' but it is missing");
     for (const auto& member : object_) {
       const std::string_view key(member.key().data(), member.key().size());
-      expect(std::find(keys.begin(), keys.end(), key) != keys.end(), place, "no key beyond the format's but found ",
-             quoted(key));
+      expect(std::find(keys.begin(), keys.end(), key) != keys.end(), place,
+             "no key beyond the format's but found ", quoted(key));
     }
   }
 
@@ -143,8 +140,8 @@ class Members {
 Attribute read_attribute(const json::value& value, const Place& place, std::string_view key) {
   if (value.is_bool()) return value.get_bool();
   if (value.is_int64()) return value.get_int64();
-  expect(value.is_string(), place, "a bool, 64-bit integer or string as attribute ", quoted(key), " but found ",
-         kind_name(value));
+  expect(value.is_string(), place, "a bool, 64-bit integer or string as attribute ", quoted(key),
+         " but found ", kind_name(value));
   return read_text(value, place, key);
 }
 
@@ -236,20 +233,23 @@ size_t memory_of(const Node& node) {
     const auto* held = std::get_if<std::string>(&value);
     total += kMapNode + sizeof key + sizeof value + memory_of(key) + (held ? memory_of(*held) : 0);
   }
-  for (const auto& [key, index] : node.constants) total += kMapNode + sizeof key + sizeof index + memory_of(key);
+  for (const auto& [key, index] : node.constants)
+    total += kMapNode + sizeof key + sizeof index + memory_of(key);
   return total;
 }
 // A constant takes about as much again, beside its bytes.
-size_t memory_of(const Slab& slab) { return sizeof slab + sizeof(Constant) + 2 * memory_of(slab.shape) + kMapNode; }
+size_t memory_of(const Slab& slab) {
+  return sizeof slab + sizeof(Constant) + 2 * memory_of(slab.shape) + kMapNode;
+}
 size_t memory_of(const NamedOutput& item) {
   return sizeof item.output + memory_of(item.output.method) + memory_of(item.output.dtype);
 }
 
-// Walks the text once. Its frame is fixed, so only one element at a time goes through the JSON parser; each is
-// written again from what was understood and must give the same bytes, which leaves no second spelling.
+// Walks the text once. Its frame is fixed, so only one element at a time goes through the JSON parser; each
+// is written again from what was understood and must give the same bytes, which leaves no second spelling.
 class Walk {
  public:
-  explicit Walk(std::string_view text) : text_(text), parse_memory_(kParseMemory) {}
+  explicit Walk(std::string_view text) : text_(text) {}
 
   Header run() {
     Header header;
@@ -287,12 +287,12 @@ class Walk {
     return true;
   }
 
-  json::value parse(const Place& place) {
+  json::value parse(const Place& place, BoundedMemory& memory) {
     json::parse_options options;
     options.max_depth = kMaxDepth;
     options.numbers = json::number_precision::precise;
-    json::parser parser(&parse_memory_, options);
-    parser.reset(&parse_memory_);
+    json::parser parser(&memory, options);
+    parser.reset(&memory);
     boost::system::error_code error;
     const size_t used = parser.write_some(text_.data() + at_, text_.size() - at_, error);
     if (error)
@@ -307,23 +307,28 @@ class Walk {
     const size_t end = std::min(text_.find_first_not_of("0123456789", begin), text_.size());
     const std::string_view digits = text_.substr(begin, end - begin);
     if (digits != text(kArtifactVersion))
-      fail(ErrorCode::artifact, "expected format version ", kArtifactVersion, " but found version ", quoted(digits),
-           digits.size() > 1 || digits > text(kArtifactVersion) ? "; a newer mlcore wrote this file, please update" : "");
+      fail(ErrorCode::artifact, "expected format version ", kArtifactVersion, " but found version ",
+           quoted(digits),
+           digits.size() > 1 || digits > text(kArtifactVersion)
+               ? "; a newer mlcore wrote this file, please update"
+               : "");
     at_ = end;
   }
 
   template <class T>
   T element(const Place& place, T (*read)(const json::value&, const Place&)) {
     const size_t begin = at_;
-    T item = read(parse(place), place);
+    BoundedMemory memory;
+    T item = read(parse(place, memory), place);
     std::string again;
     append_again(again, item);
     const std::string_view found = text_.substr(begin, at_ - begin);
     if (again != found) {
       const auto [left, right] = std::mismatch(again.begin(), again.end(), found.begin(), found.end());
       const auto offset = static_cast<size_t>(left - again.begin());
-      fail(ErrorCode::artifact, place.text(), ": expected the one spelling ", quoted(again.substr(offset, 24)),
-           " at byte ", begin + offset, " but found ", quoted(found.substr(offset, 24)));
+      fail(ErrorCode::artifact, place.text(), ": expected the one spelling ",
+           quoted(again.substr(offset, 24)), " at byte ", begin + offset, " but found ",
+           quoted(found.substr(offset, 24)));
     }
     return item;
   }
@@ -363,17 +368,17 @@ class Walk {
     const size_t first = header.slabs.size() - outputs.size();
     for (size_t i = 0; i < outputs.size(); ++i) {
       const Place item{"outputs", static_cast<int64_t>(i)};
-      expect(outputs[i].names >= 0 && static_cast<size_t>(outputs[i].names) == first + i, item, "slab ", first + i,
-             " as 'names' but found ", outputs[i].names);
+      expect(outputs[i].names >= 0 && static_cast<size_t>(outputs[i].names) == first + i, item, "slab ",
+             first + i, " as 'names' but found ", outputs[i].names);
       const Slab& names = header.slabs[first + i];
-      expect(names.type == DType::str && names.shape.size() == 1, item, "a list of strings as 'names' but found ",
-             name_of(names.type), " with ", names.shape.size(), " dimensions");
+      expect(names.type == DType::str && names.shape.size() == 1, item,
+             "a list of strings as 'names' but found ", name_of(names.type), " with ", names.shape.size(),
+             " dimensions");
       header.program.outputs.push_back(std::move(outputs[i].output));
     }
   }
 
   std::string_view text_;
-  BoundedMemory parse_memory_;
   size_t at_ = 0;
   size_t header_memory_ = 0;
 };

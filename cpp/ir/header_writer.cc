@@ -119,13 +119,17 @@ void append_json(std::string& out, const GoldenRows& golden) {
   out += '}';
 }
 
-void append_json(std::string& out, const std::map<std::string, std::string>& texts) { append_value(out, texts); }
+void append_json(std::string& out, const std::map<std::string, std::string>& texts) {
+  append_value(out, texts);
+}
 
 std::string header_text(const Program& program, std::span<const Slab> slabs) {
   std::string out(kHeaderStart);
   out += text(kArtifactVersion);
-  append_section(out, ",\"schema\":", program.schema, [&](const ColumnSpec& item, size_t) { append_json(out, item); });
-  append_section(out, ",\"nodes\":", program.nodes, [&](const Node& item, size_t) { append_json(out, item); });
+  append_section(out, ",\"schema\":", program.schema,
+                 [&](const ColumnSpec& item, size_t) { append_json(out, item); });
+  append_section(out, ",\"nodes\":", program.nodes,
+                 [&](const Node& item, size_t) { append_json(out, item); });
   append_section(out, ",\"constants\":", slabs, [&](const Slab& item, size_t) { append_json(out, item); });
   append_section(out, ",\"outputs\":", program.outputs, [&](const OutputSpec& item, size_t index) {
     append_json(out, item, program.constants.size() + index);

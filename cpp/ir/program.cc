@@ -13,7 +13,9 @@ constexpr std::align_val_t kAlignment{64};
 constexpr size_t kMaxRank = 8;
 
 struct AlignedDelete {
-  void operator()(const std::byte* data) const { ::operator delete[](const_cast<std::byte*>(data), kAlignment); }
+  void operator()(const std::byte* data) const {
+    ::operator delete[](const_cast<std::byte*>(data), kAlignment);
+  }
 };
 
 std::shared_ptr<const std::byte[]> aligned_copy(std::span<const std::byte> bytes) {
@@ -59,13 +61,14 @@ void check_strings(std::span<const std::byte> bytes, int64_t count) {
           " string offsets but found ", bytes.size(), " bytes");
   const auto payload = bytes.subspan(entries * sizeof(int64_t));
   const char* characters = reinterpret_cast<const char*>(payload.data());
-  require(offset_at(bytes, 0) == 0, ErrorCode::program, "constant: expected the first string offset to be 0 but found ",
-          offset_at(bytes, 0));
+  require(offset_at(bytes, 0) == 0, ErrorCode::program,
+          "constant: expected the first string offset to be 0 but found ", offset_at(bytes, 0));
   int64_t begin = 0;
   for (size_t i = 1; i < entries; ++i) {
     const int64_t end = offset_at(bytes, i);
     require(end >= begin && static_cast<size_t>(end) <= payload.size(), ErrorCode::program,
-            "constant: expected string offset ", i, " between ", begin, " and ", payload.size(), " but found ", end);
+            "constant: expected string offset ", i, " between ", begin, " and ", payload.size(),
+            " but found ", end);
     require(is_utf8({characters + begin, static_cast<size_t>(end - begin)}), ErrorCode::program,
             "constant: expected UTF-8 but string ", i - 1, " holds other bytes");
     begin = end;
@@ -117,8 +120,8 @@ const Constant& Program::constant(const Node& node, std::string_view name) const
           ": expected constant '", name, "' but found none");
   const auto index = static_cast<size_t>(found->second);
   require(found->second >= 0 && index < constants.size(), ErrorCode::program, "op '", node.op, "' of step ",
-          quoted(node.path), ": expected constant '", name, "' to be one of ", constants.size(), " slabs but found index ",
-          found->second);
+          quoted(node.path), ": expected constant '", name, "' to be one of ", constants.size(),
+          " slabs but found index ", found->second);
   return constants[index];
 }
 

@@ -74,11 +74,11 @@ struct ColumnSpec {
 
 // One array that a method returns. A method that returns a list of arrays has several, by `index`.
 struct OutputSpec {
-  std::string method;              // "predict", "predict_proba", "decision_function", "transform"
-  int32_t index = -1;              // position in a list of arrays; -1: the method returns one array
-  int32_t value = -1;              // node whose block it is
-  std::string dtype;               // NumPy dtype of the returned array: "float32", "int64", "bool", "object", "<U5"
-  bool vector = false;             // shape (n,) instead of (n, width)
+  std::string method;   // "predict", "predict_proba", "decision_function", "transform"
+  int32_t index = -1;   // position in a list of arrays; -1: the method returns one array
+  int32_t value = -1;   // node whose block it is
+  std::string dtype;    // NumPy dtype of the returned array: "float32", "int64", "bool", "object", "<U5"
+  bool vector = false;  // shape (n,) instead of (n, width)
   std::vector<std::string> names;  // one per column of the block; for messages and row()
   int32_t labels = -1;             // constant with class labels; the block then holds i64 positions in it
 };
@@ -86,9 +86,10 @@ struct OutputSpec {
 // Rows with the bytes that the outputs must have; replayed at load.
 struct GoldenRows {
   int64_t rows = 0;
-  std::vector<int32_t> columns;    // constant per schema column: f64, i64 or str
-  std::vector<int32_t> missing;    // constant per schema column: u8, 0 present, 1 + MissingKind otherwise; -1: none missing
-  std::vector<int32_t> expected;   // constant per output: the block's bytes, row-major
+  std::vector<int32_t> columns;  // constant per schema column: f64, i64 or str
+  std::vector<int32_t>
+      missing;  // constant per schema column: u8, 0 present, 1 + MissingKind otherwise; -1: none missing
+  std::vector<int32_t> expected;  // constant per output: the block's bytes, row-major
 };
 
 struct Program {

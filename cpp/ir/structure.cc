@@ -40,7 +40,9 @@ void check_node(const Program& program, size_t id) {
   const Node& node = program.nodes[id];
   check_text(node.op, "the name of an op");
   check_text(node.path, "the path of a step");
-  const auto where = [&] { return "node " + text(id) + ", op " + quoted(node.op) + " of step " + quoted(node.path); };
+  const auto where = [&] {
+    return "node " + text(id) + ", op " + quoted(node.op) + " of step " + quoted(node.path);
+  };
   for (int32_t input : node.inputs)
     if (input < 0 || static_cast<size_t>(input) >= id)
       fail(ErrorCode::program, where(), ": expected inputs below its own id but found ", input);
@@ -51,8 +53,8 @@ void check_node(const Program& program, size_t id) {
   for (const auto& [key, index] : node.constants) {
     check_text(key, "the name of a constant");
     if (index < 0 || static_cast<size_t>(index) >= program.constants.size())
-      fail(ErrorCode::program, where(), ": expected constant ", quoted(key), " below ", program.constants.size(),
-           " but found ", index);
+      fail(ErrorCode::program, where(), ": expected constant ", quoted(key), " below ",
+           program.constants.size(), " but found ", index);
   }
 }
 
@@ -62,21 +64,23 @@ void check_outputs(const Program& program) {
     check_text(output.method, "the method of an output");
     check_text(output.dtype, "the dtype of an output");
     const std::string where = "output " + quoted(output.method);
-    expect(output.value >= 0 && static_cast<size_t>(output.value) < program.nodes.size(), where, " to be one of ",
-           program.nodes.size(), " values but found ", output.value);
+    expect(output.value >= 0 && static_cast<size_t>(output.value) < program.nodes.size(), where,
+           " to be one of ", program.nodes.size(), " values but found ", output.value);
     expect(output.index >= -1, where, " at -1 or a position but found ", output.index);
-    expect(output.labels >= -1 && (output.labels < 0 || static_cast<size_t>(output.labels) < program.constants.size()),
+    expect(output.labels >= -1 &&
+               (output.labels < 0 || static_cast<size_t>(output.labels) < program.constants.size()),
            "the labels of ", where, " to be one of ", program.constants.size(), " constants but found ",
            output.labels);
-    expect(seen.emplace(output.method, output.index).second, where, " once but found index ", output.index, " twice");
+    expect(seen.emplace(output.method, output.index).second, where, " once but found index ", output.index,
+           " twice");
     for (const std::string& name : output.names)
       expect(is_utf8(name), "the names of ", where, " to be UTF-8 but found ", quoted(name));
   }
 }
 
 const Constant& golden_constant(const Program& program, int32_t index, std::string_view what) {
-  expect(index >= 0 && static_cast<size_t>(index) < program.constants.size(), "golden ", what, " to be one of ",
-         program.constants.size(), " constants but found ", index);
+  expect(index >= 0 && static_cast<size_t>(index) < program.constants.size(), "golden ", what,
+         " to be one of ", program.constants.size(), " constants but found ", index);
   return program.constants[static_cast<size_t>(index)];
 }
 
@@ -96,7 +100,8 @@ void check_golden(const Program& program) {
       const DType type = column.type();
       expect(type == DType::f64 || type == DType::i64 || type == DType::str,
              "a golden column of f64, i64 or str but found ", name_of(type));
-      expect(column.size() == golden.rows, golden.rows, " values in a golden column but found ", column.size());
+      expect(column.size() == golden.rows, golden.rows, " values in a golden column but found ",
+             column.size());
     }
     if (golden.missing[i] != -1) {
       const Constant& missing = golden_constant(program, golden.missing[i], "list of missing values");
@@ -114,7 +119,8 @@ void check_golden(const Program& program) {
     expect(golden.rows == 0 ? found == 0 : found >= golden.rows && found % golden.rows == 0,
            "a golden output of a whole number of values for ", golden.rows, " rows but found ", found);
   }
-  expect(golden.rows == 0 || !golden.expected.empty(), "an output for ", golden.rows, " golden rows but found none");
+  expect(golden.rows == 0 || !golden.expected.empty(), "an output for ", golden.rows,
+         " golden rows but found none");
 }
 
 }  // namespace

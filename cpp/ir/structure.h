@@ -4,8 +4,8 @@
 
 namespace mlcore {
 
-// What every program keeps whatever its ops are: indices in range, nodes that read earlier nodes, text that is
-// UTF-8 without NUL, golden rows of matching sizes. Throws ErrorCode::program.
+// What every program keeps whatever its ops are: indices in range, nodes that read earlier nodes, text that
+// is UTF-8 without NUL, golden rows of matching sizes. Throws ErrorCode::program.
 void check_structure(const Program& program);
 
 }  // namespace mlcore
