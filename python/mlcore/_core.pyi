@@ -16,7 +16,7 @@ class Batch:
     def types(self) -> list[str]: ...
     def decode(
         self,
-        column: int,
+        column: str,
         type: str,
         dtype: str,
         first: int = 0,
