@@ -254,9 +254,13 @@ def _booster_names(booster: Any) -> list[str] | None:
 
 
 def _estimator_names(estimator: Any) -> list[str] | None:
-    if not getattr(estimator, "_fitted_with_feature_names", False):
+    booster = getattr(estimator, "_Booster", None)
+    # before 4.7 the names alone tell
+    if booster is None or not getattr(estimator, "_fitted_with_feature_names", True):
         return None
-    return [str(name) for name in estimator._Booster.feature_name()]
+    if not hasattr(estimator, "_fitted_with_feature_names"):
+        return _booster_names(booster)
+    return [str(name) for name in booster.feature_name()]
 
 
 _PARAMETERS = {
