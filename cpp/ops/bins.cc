@@ -141,6 +141,7 @@ ValueType validate_interp(const NodeReader& reader) {
 // np.interp (numpy/_core/src/multiarray/compiled_base.c: arr_interp), in double, rounded to the block's type.
 double numpy_interp(std::span<const double> x, std::span<const double> y, double value) {
   const auto last = static_cast<int64_t>(x.size()) - 1;
+  if (last == 0) return y.front();  // for NaN too
   if (value != value) return value;
   if (value < x.front()) return y.front();
   const int64_t found = partition_point(x.data(), static_cast<int64_t>(x.size()),
@@ -163,7 +164,7 @@ double numpy_interp(std::span<const double> x, std::span<const double> y, double
 // left.
 float scipy_interp(std::span<const float> x, std::span<const float> y, float value) {
   const auto count = static_cast<int64_t>(x.size());
-  if (count == 1) return value != value ? value : y.front();
+  if (count == 1) return y.front();
   const float raised = value < x.front() ? x.front() : value;
   const float clipped = raised > x.back() ? x.back() : raised;
   int64_t above = partition_point(x.data(), count, [&](float point) { return !(point >= clipped); });
