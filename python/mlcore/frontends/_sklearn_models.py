@@ -19,6 +19,7 @@ __all__ = [
     "argmax_label",
     "as_float",
     "class_names",
+    "codes",
     "concat",
     "cut_label",
     "first_true",
@@ -143,17 +144,20 @@ def _label_values(ctx: Context, value: Value, labels: Array) -> Value:
     numbers = labels.astype(np.float64) if labels.dtype.kind in "biuf" else np.zeros(0)
     if not np.array_equal(numbers.astype(labels.dtype), labels):
         ctx.refuse(f"class labels of dtype {labels.dtype} cannot be read as float64 numbers")
-    positions = ctx.node("cast", [value], attrs={"dtype": "f64"})
     if np.array_equal(numbers, np.arange(len(numbers))):
-        return positions
-    edges = np.arange(len(numbers) - 1, dtype=np.float64) + 0.5
-    constants = {"offsets": np.array([0, len(edges)], dtype=np.int64), "edges": edges}
+        return to_dtype(ctx, value, "f64")
     columns = []
     for index in range(value.width):
-        column = select(ctx, positions, [index])
-        code = ctx.node("bin", [column], attrs={"side": "right", "dtype": "i32"}, constants=constants)
+        code = codes(ctx, select(ctx, value, [index]), len(numbers))
         columns.append(ctx.node("table", [code], constants={"values": numbers}))
     return concat(ctx, columns)
+
+
+def codes(ctx: Context, positions: Value, count: int) -> Value:
+    """Positions 0 .. count - 1 (i64, one column) as i32 codes, which tables and one-hot columns take."""
+    edges = np.arange(count - 1, dtype=np.float64) + 0.5
+    constants = {"offsets": np.array([0, len(edges)], dtype=np.int64), "edges": edges}
+    return ctx.node("bin", [to_dtype(ctx, positions, "f64")], {"side": "right", "dtype": "i32"}, constants)
 
 
 # -- nested estimators ------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -110,11 +109,14 @@ def _link(loss: Any, value: Value, ctx: Context) -> Value:
 # -- GradientBoosting -------------------------------------------------------------------------------------------
 
 
-def _boosted(estimator: Any, x: Value, stages: Sequence[Sequence[Any]], ctx: Context) -> Value:
+def _boosted(estimator: Any, x: Value, sparse: bool, ctx: Context) -> Value:
     """``raw += learning_rate * tree`` stage by stage, in float64 (_gradient_boosting.pyx, predict_stages)."""
     rate = float(estimator.learning_rate)
     width = int(estimator.n_trees_per_iteration_)
-    tables = [[sklearn_tree(member.tree_, rate * member.tree_.value[:, 0, 0]) for member in stage] for stage in stages]
+    tables = [
+        [sklearn_tree(member.tree_, rate * member.tree_.value[:, 0, 0]) for member in stage]
+        for stage in estimator.estimators_.tolist()
+    ]
     outputs = np.arange(width)
     init = estimator.init_
     constant = isinstance(init, str) or type(init).__module__ == "sklearn.dummy"
@@ -122,7 +124,7 @@ def _boosted(estimator: Any, x: Value, stages: Sequence[Sequence[Any]], ctx: Con
         base = np.asarray(estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_), dtype=np.float32)))[0]
         flat = [table for stage in tables for table in stage]
         return forest_node(ctx, x, flat, base=base, tree_output=np.tile(outputs, len(tables)))
-    raw = _initial_margin(estimator, x, ctx)
+    raw = _initial_margin(estimator, Frame.of(ctx, x, sparse=sparse), ctx)
     for stage in tables:
         # the sum starts at a margin that differs by row; -0.0 + v is v, so each stage gives its leaves' own bits
         step = forest_node(ctx, x, stage, base=np.full(width, -0.0), tree_output=outputs)
@@ -130,10 +132,10 @@ def _boosted(estimator: Any, x: Value, stages: Sequence[Sequence[Any]], ctx: Con
     return raw
 
 
-def _initial_margin(estimator: Any, x: Value, ctx: Context) -> Value:
+def _initial_margin(estimator: Any, frame: Frame, ctx: Context) -> Value:
     classifies = hasattr(estimator, "classes_")
     method = "predict_proba" if classifies else "predict"
-    output = nested(ctx, estimator.init_, Frame.of(ctx, x), "init", method)
+    output = nested(ctx, estimator.init_, frame, "init", method)
     if isinstance(output, list):
         ctx.refuse("an initial estimator with several outputs is not supported", parameter="init")
     value = as_float(ctx, output, "f64")
@@ -147,7 +149,7 @@ def _initial_margin(estimator: Any, x: Value, ctx: Context) -> Value:
 
 def _gradient_boosting(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     x = tree_input(ctx, estimator, frame, nan=False)
-    raw = _boosted(estimator, x, estimator.estimators_.tolist(), ctx)
+    raw = _boosted(estimator, x, frame.sparse, ctx)
     margin = number_output(raw, vector=raw.width == 1)
     if not hasattr(estimator, "classes_"):
         return {"predict": margin, "decision_function": margin}

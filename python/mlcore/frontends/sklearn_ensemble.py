@@ -14,6 +14,7 @@ from mlcore.frontends._sklearn_models import (
     argmax_label,
     as_float,
     class_names,
+    codes,
     concat,
     label_output,
     nested,
@@ -85,7 +86,12 @@ def _voting_classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
                 ctx.refuse("negative weights are not supported with voting='hard'", parameter="weights")
             constants["weights"] = weights.astype(np.float64)
         winner = ctx.node("vote", votes, attrs={"classes": len(classes)}, constants=constants)
-        return {"predict": label_output(ctx, winner, classes)}
+        ballots = [
+            ctx.node("one_hot", [codes(ctx, vote, len(classes))], attrs={"width": len(classes), "dtype": "f64"})
+            for vote in votes
+        ]
+        tally = ctx.node("weighted_sum", ballots, constants={"weights": constants.get("weights", np.ones(len(votes)))})
+        return {"predict": label_output(ctx, winner, classes), "decision_function": probability_output(tally, classes)}
     blocks = []
     for name, member in _members(estimator):
         proba = _single(ctx, nested(ctx, member, frame, name, "predict_proba"), name)
@@ -123,7 +129,13 @@ def _voting_regressor(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
 def _voting_reference(estimator: Any, method: str, X: Any) -> Any:
     if method != "decision_function":
         return getattr(estimator, method)(X)
-    return estimator.predict_proba(X) if hasattr(estimator, "classes_") else estimator.predict(X)
+    if not hasattr(estimator, "classes_"):
+        return estimator.predict(X)
+    if estimator.voting == "soft":
+        return estimator.predict_proba(X)
+    votes, weights = estimator._predict(X), _weights(estimator)
+    tally = [np.bincount(row, weights=weights, minlength=len(estimator.classes_)) for row in votes]
+    return np.asarray(tally, dtype=np.float64)
 
 
 # -- stacking ---------------------------------------------------------------------------------------------------
@@ -249,7 +261,8 @@ register(
         attributes=_VOTING_FITTED | spec(used="classes_", derived="le_"),
         reference=_voting_reference,
         tolerance="as the estimators' probabilities: exact where theirs are",
-        notes="voting='soft': decision_function gives the averaged probabilities; voting='hard' has no margin",
+        notes="no margin: decision_function gives the averaged probabilities (voting='soft') or the weight of the votes "
+        "for each class (voting='hard')",
     )
 )
 register(
