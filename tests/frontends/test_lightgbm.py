@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
@@ -216,6 +218,16 @@ def test_cuts_inside_the_zero_band(cut: float, decision: int, sparse: bool) -> N
     original = scipy.sparse.csr_matrix(table) if sparse else table
     compiled = build(model, ["float64"] * COLUMNS, sparse=sparse)
     assert compiled.decision_function(table).tobytes() == model.predict(original, raw_score=True).tobytes()
+
+
+def test_forced_splits(tmp_path: Path) -> None:
+    forced = {"feature": 0, "threshold": 0.0, "left": {"feature": 1, "threshold": -0.25}}
+    path = tmp_path / "forced.json"
+    path.write_text(json.dumps(forced))
+    model = booster(forcedsplits_filename=str(path))
+    first = parse_model(model.model_to_string()).trees[0]
+    assert first["split_feature"].split()[:2] == ["0", "1"]
+    assert_same(model, mlcore.compile(model), awkward(model))
 
 
 @pytest.mark.parametrize("parameters", [{}, {"zero_as_missing": True}, {"linear_tree": True}, {"use_missing": False}])
@@ -431,6 +443,17 @@ def test_ties_between_classes_take_the_first() -> None:
         for tree in range(3):
             for leaf in range(int(parse_model(model.booster_.model_to_string()).trees[tree]["num_leaves"])):
                 model.booster_.set_leaf_output(tree, leaf, [38.0, 45.0, 60.0][tree])
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), ("a", "b", "c")])
+def test_labels_keep_their_dtype(labels: tuple[str, ...]) -> None:
+    X = numbers()
+    y = np.asarray(labels, dtype=object)[np.digitize(signal(X), [0.0, 1.0][: len(labels) - 1])]
+    for given in (y, y.astype(str)):
+        model = fit("LGBMClassifier", X, given)
+        found = mlcore.compile(model, sample=X).predict(X)
+        assert found.dtype == model.predict(X).dtype
+        assert (found == model.predict(X)).all()
 
 
 def test_two_classes_with_a_multiclass_objective() -> None:
