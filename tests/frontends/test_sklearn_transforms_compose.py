@@ -334,3 +334,25 @@ def test_sparse_features_reach_xgboost_as_missing() -> None:
     assert assert_agreement(model, frame, method="predict") == 60
     found = compiled(model, frame)
     assert assert_rows(model, found, frame, method="decision_function") == 60
+
+
+@pytest.mark.parametrize(
+    "then", [StandardScaler(with_mean=False), MaxAbsScaler(clip=True)], ids=lambda e: type(e).__name__
+)
+def test_entries_that_underflow_stay_entries(then: object) -> None:
+    import xgboost as xgb
+
+    frame = table()[["age", "city"]]
+    frame.loc[::4, "age"] = 0.0
+    frame.loc[1::8, "age"] = 5e-324
+    front = ColumnTransformer(
+        [("cat", OneHotEncoder(handle_unknown="ignore"), ["city"])], remainder="passthrough", sparse_threshold=1.0
+    )
+    booster = xgb.XGBRegressor(n_estimators=8, max_depth=3, n_jobs=1)
+    model = make_pipeline(front, then, MaxAbsScaler(), booster).fit(frame, np.arange(60) % 8)
+    scaled = model[:-1].transform(frame)
+    assert (scaled.data == 0).any()
+    assert assert_agreement(model, frame, method="predict") == 60
+    hidden = make_pipeline(front, PolynomialFeatures(), booster).fit(frame, np.arange(60) % 8)
+    with pytest.raises(UnsupportedError, match="may store zeros"):
+        mlcore.compile(hidden, sample=frame)

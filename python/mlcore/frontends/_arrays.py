@@ -85,17 +85,25 @@ def arith(ctx: Context, value: Value, fn: str, constant: Array | float) -> Value
 
 
 def absent_zeros(ctx: Context, value: Value) -> Value:
-    """Make every zero positive: an entry that a sparse matrix does not hold has no sign."""
+    """Make every zero positive, as ``toarray`` does for absent entries and for stored zeros."""
     return arith(ctx, value, "add", np.zeros(1, dtype=np.float32))
 
 
-def factor(ctx: Context, frame: Frame, value: Value, constant: Array) -> tuple[Value, bool]:
-    """Stored entries of a sparse matrix times a constant per column; also whether that can store a zero.
+def factor(ctx: Context, frame: Frame, value: Value, constant: Array) -> tuple[Value, Value | None]:
+    """Stored entries of a sparse matrix times a constant per column.
 
-    A product of non-zero numbers is zero only by underflow, which a factor of at least 1 excludes.
+    The second value is None if every product is an entry that is not zero; else the products, NaN where the matrix
+    has no entry. A product of non-zero numbers is zero only by underflow, which a factor of at least 1 excludes.
     """
     array = np.asarray(constant)
     if not np.isfinite(array).all() or (array == 0).any():
         ctx.refuse("scaling a sparse matrix by zero or a non-finite factor changes which entries are stored")
     scaled = arith(ctx, value, "mul", array)
-    return scaled, frame.explicit_zeros or bool((np.abs(array) < 1).any())
+    if not frame.explicit_zeros and (np.abs(array) >= 1).all():
+        return scaled, None
+    held = frame.absent
+    if held is None:
+        dtype = np.float32 if value.dtype == "f32" else np.float64
+        marks = {"value": np.full(value.width, np.nan, dtype), "match_value": np.zeros(1, dtype)}
+        held = ctx.node("fill", [value], attrs={"match": "value"}, constants=marks)
+    return absent_zeros(ctx, scaled), arith(ctx, held, "mul", array)

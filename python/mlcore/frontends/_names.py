@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from mlcore.frontends.context import Context, Frame, Part
+from mlcore.frontends.context import Context, Frame, Part, Value
 
 __all__ = ["emit", "enter", "feature_names", "output_container"]
 
@@ -53,11 +53,12 @@ def emit(
     *,
     sparse: bool = False,
     explicit_zeros: bool = False,
+    absent: Value | None = None,
 ) -> Frame:
     """The result of a transform: an array, or a data frame where the original is configured to return one."""
     container = output_container(estimator)
     if container == "default":
-        return Frame(ctx, parts, sparse=sparse, explicit_zeros=explicit_zeros)
+        return Frame(ctx, parts, sparse=sparse, explicit_zeros=explicit_zeros, absent=absent)
     frame = Frame(ctx, parts, [f"x{index}" for index in range(sum(part.width for part in parts))])
     if sparse:
         ctx.refuse(

@@ -82,7 +82,9 @@ class Frame:
         The original passes a scipy sparse matrix here; zeros are then absent entries (XGBoost reads them as missing).
     explicit_zeros : bool
         The sparse matrix may also hold zeros as stored entries, which only matters to a consumer that tells them from
-        absent ones: such a consumer refuses the frame.
+        absent ones: such a consumer reads ``absent`` or refuses the frame.
+    absent : Value or None
+        Where stored zeros are possible: all columns with NaN for absent entries, if the step before could give that.
     """
 
     def __init__(
@@ -93,12 +95,14 @@ class Frame:
         *,
         sparse: bool = False,
         explicit_zeros: bool = False,
+        absent: Value | None = None,
     ) -> None:
         self.ctx = ctx
         self.parts = tuple(parts)
         self.names = None if names is None else list(names)
         self.sparse = sparse
         self.explicit_zeros = sparse and explicit_zeros
+        self.absent = absent if self.explicit_zeros else None
         self.width = sum(part.width for part in self.parts)
 
     @classmethod

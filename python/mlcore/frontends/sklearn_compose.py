@@ -101,7 +101,7 @@ def _pipeline_width(estimator: Any) -> int | None:
 
 
 def _array_dtype(frame: Frame) -> DType:
-    """dtype of ``np.asarray`` of one result; pandas does not mix booleans with numbers, NumPy does."""
+    """Dtype of ``np.asarray`` of one result; pandas does not mix booleans with numbers, NumPy does."""
     if frame.names is None:
         return frame.array_dtype()
     return stacked_dtype([kind_dtype(kind) for kind in frame.kinds()])
@@ -160,7 +160,7 @@ def _weighted(frame: Frame, weight: Any, ctx: Context) -> Frame:
         ctx.refuse(f"a weight whose product is of dtype {dtype}", parameter="transformer_weights")
     value = frame.block("f32" if dtype == np.float32 else "f64")
     value = arith(ctx, value, "mul", np.asarray([weight]).astype(np.float32 if dtype == np.float32 else np.float64))
-    if frame.sparse and number < 0:
+    if frame.sparse and number < 1:
         value = absent_zeros(ctx, value)
     parts = [Part(value=value, dtype=None if dtype.kind == "f" else str(dtype))]
     zeros = frame.explicit_zeros or abs(number) < 1
@@ -196,7 +196,7 @@ def _column_transformer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     frames = []
     for name, transformer, columns in estimator.transformers_:
         indices = [places[int(index)] for index in estimator._transformer_to_input_indices[name]]
-        if not indices or isinstance(transformer, str) and transformer == "drop":
+        if not indices or (isinstance(transformer, str) and transformer == "drop"):
             continue
         if np.isscalar(columns):
             ctx.refuse(

@@ -66,6 +66,12 @@ def _terms(estimator: Any, sparse: bool) -> list[tuple[int, ...]]:
 
 def _polynomial(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     enter(estimator, frame, ctx)
+    if frame.explicit_zeros and estimator._max_degree > 2:
+        ctx.refuse(
+            "products of three entries of a sparse matrix that may store zeros",
+            parameter="degree",
+            alternative="make the step before it return an array (sparse_output=False, sparse_threshold=0)",
+        )
     terms = _terms(estimator, frame.sparse)
     constants = {
         "offsets": np.cumsum([0] + [len(term) for term in terms], dtype=np.int64),

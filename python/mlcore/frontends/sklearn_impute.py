@@ -81,7 +81,7 @@ class _Block:
 
 
 def _array_dtype(frame: Frame, marker: _Marker, fitted: np.dtype[Any] | None, ctx: Context) -> np.dtype[Any]:
-    """dtype of the original's X; ``fitted`` is the dtype that an imputer met while fitting."""
+    """Dtype of the original's X; ``fitted`` is the dtype that an imputer met while fitting."""
     if fitted is not None and fitted.kind == "O":
         return fitted
     undecided = [part.column for part in frame.parts if part.column is not None and part.column.logical is None]

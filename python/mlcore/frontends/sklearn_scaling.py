@@ -18,9 +18,15 @@ def _one(estimator: Any, value: Value, ctx: Context) -> Frame:
     return emit(estimator, [Part(value=value)], ctx)
 
 
-def _sparse(estimator: Any, frame: Frame, value: Value, scale: Any, ctx: Context) -> Frame:
-    scaled, zeros = factor(ctx, frame, value, scale)
-    return emit(estimator, [Part(value=scaled)], ctx, sparse=True, explicit_zeros=zeros)
+def _sparse(estimator: Any, frame: Frame, value: Value, scale: Any, ctx: Context, *, clip: bool = False) -> Frame:
+    scaled, absent = factor(ctx, frame, value, scale)
+    if clip:
+        scaled = _clip(ctx, scaled, -1.0, 1.0)
+        absent = None if absent is None else _clip(ctx, absent, -1.0, 1.0)
+    if frame.explicit_zeros and frame.absent is None:
+        # which entries the matrix stores was lost further up
+        return emit(estimator, [Part(value=scaled)], ctx, sparse=True, explicit_zeros=True)
+    return emit(estimator, [Part(value=scaled)], ctx, sparse=True, explicit_zeros=absent is not None, absent=absent)
 
 
 def _standard(estimator: Any, frame: Frame, ctx: Context) -> Frame:
@@ -31,15 +37,18 @@ def _standard(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         if estimator.with_mean:
             ctx.refuse("a sparse matrix cannot be centred; scikit-learn itself raises", parameter="with_mean")
         if estimator.scale_ is None:
-            return emit(
-                estimator, [Part(value=value)], ctx, sparse=True, explicit_zeros=frame.explicit_zeros
-            )
+            return _unscaled(estimator, frame, value, ctx)
         return _sparse(estimator, frame, value, 1 / estimator.scale_, ctx)
     if estimator.with_mean:
         value = arith(ctx, value, "sub", np.asarray(estimator.mean_).astype(dtype))
     if estimator.with_std:
         value = arith(ctx, value, "div", np.asarray(estimator.scale_).astype(dtype))
     return _one(estimator, value, ctx)
+
+
+def _unscaled(estimator: Any, frame: Frame, value: Value, ctx: Context) -> Frame:
+    zeros = frame.explicit_zeros
+    return emit(estimator, [Part(value=value)], ctx, sparse=True, explicit_zeros=zeros, absent=frame.absent)
 
 
 def _refuse_sparse(estimator: Any, frame: Frame, ctx: Context) -> None:
@@ -69,12 +78,9 @@ def _max_abs(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     enter(estimator, frame, ctx)
     value = float_block(frame, ctx, nan=True)
     if frame.sparse:
-        scaled, zeros = factor(ctx, frame, value, 1.0 / estimator.scale_)
-    else:
-        scaled, zeros = arith(ctx, value, "div", estimator.scale_), False
-    if estimator.clip:
-        scaled = _clip(ctx, scaled, -1.0, 1.0)
-    return emit(estimator, [Part(value=scaled)], ctx, sparse=frame.sparse, explicit_zeros=zeros)
+        return _sparse(estimator, frame, value, 1.0 / estimator.scale_, ctx, clip=estimator.clip)
+    value = arith(ctx, value, "div", estimator.scale_)
+    return _one(estimator, _clip(ctx, value, -1.0, 1.0) if estimator.clip else value, ctx)
 
 
 def _robust(estimator: Any, frame: Frame, ctx: Context) -> Frame:
@@ -83,7 +89,7 @@ def _robust(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     if frame.sparse:
         if estimator.with_scaling:
             return _sparse(estimator, frame, value, 1.0 / estimator.scale_, ctx)
-        return emit(estimator, [Part(value=value)], ctx, sparse=True, explicit_zeros=frame.explicit_zeros)
+        return _unscaled(estimator, frame, value, ctx)
     if estimator.with_centering:
         value = arith(ctx, value, "sub", estimator.center_)
     if estimator.with_scaling:

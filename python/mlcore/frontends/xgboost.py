@@ -100,6 +100,8 @@ def _numbers(frame: Frame, ctx: Context) -> Value:
                 column=frame.label(index),
                 alternative="train on a DataFrame with category columns with XGBoost >= 3.1, or encode the column",
             )
+    if frame.absent is not None:
+        return _single(ctx, frame.absent)
     if frame.explicit_zeros:
         ctx.refuse(
             "a sparse matrix that may store zeros: XGBoost takes stored zeros as numbers and absent ones as missing",
