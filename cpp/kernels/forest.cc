@@ -10,8 +10,12 @@ namespace mlcore {
 namespace forest {
 namespace {
 
-constexpr size_t kKeyBytes = size_t{24} << 10;  // keys of a tile of rows: they share the first-level cache with a tree
-constexpr int64_t kMaxTile = 256;
+// Keys of a tile of rows share the first-level cache with a small tree. A large tree does not fit there anyway; then
+// it pays to take more rows through it while it is in the second-level cache (up to 20 % faster at 20,000 nodes).
+constexpr size_t kSmallTileBytes = size_t{24} << 10;
+constexpr size_t kLargeTileBytes = size_t{256} << 10;
+constexpr size_t kSmallTree = size_t{8} << 10;  // bytes of nodes
+constexpr int64_t kMaxTile = 512;
 constexpr int64_t kFewRows = 4;      // up to here each row walks alone, several trees at a time
 constexpr size_t kTreesAtOnce = 64;  // of such a walk; at most kMaxTile
 
@@ -51,7 +55,8 @@ class Evaluator final : public Forest {
               : spec.linear_offsets.empty() ? Kind::scalar
                                           : Kind::linear) {
     const size_t width = std::max<size_t>(layout_.columns.size(), 1);
-    const auto fitting = static_cast<int64_t>(kKeyBytes / (width * sizeof(Key)));
+    const bool small = layout_.nodes.size() * sizeof(N) <= kSmallTree * layout_.trees.size();
+    const auto fitting = static_cast<int64_t>((small ? kSmallTileBytes : kLargeTileBytes) / (width * sizeof(Key)));
     tile_ = std::clamp(fitting / kLanes * kLanes, kLanes, kMaxTile);
     take_leaves(spec);
     layout_.source = {};

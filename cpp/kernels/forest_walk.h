@@ -36,17 +36,16 @@ uint32_t walk_any(const N* nodes, const typename N::Key* keys, const uint32_t* p
   }
 }
 
-// kLanes walks, lane k in `nodes[k]` over `keys[k]`.
+// One row through kLanes trees, whose nodes begin at `nodes[k]`.
 template <class N>
-void walk_lanes(const N* const* nodes, const typename N::Key* const* keys, uint32_t free_steps, uint32_t depth,
-                uint32_t* at) {
+void walk_lanes(const N* const* nodes, const typename N::Key* keys, uint32_t free_steps, uint32_t depth, uint32_t* at) {
   uint32_t lane[kLanes] = {};
   for (uint32_t s = 0; s < free_steps; ++s)
-    for (int64_t k = 0; k < kLanes; ++k) lane[k] = step(nodes[k], lane[k], keys[k]);
+    for (int64_t k = 0; k < kLanes; ++k) lane[k] = step(nodes[k], lane[k], keys);
   for (uint32_t s = free_steps; s < depth; ++s) {
     uint32_t moved = 0;
     for (int64_t k = 0; k < kLanes; ++k) {
-      const uint32_t next = step(nodes[k], lane[k], keys[k]);
+      const uint32_t next = step(nodes[k], lane[k], keys);
       moved |= next ^ lane[k];
       lane[k] = next;
     }
@@ -91,13 +90,11 @@ void walk_trees(const Layout<N>& layout, size_t first, size_t count, const typen
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const N* nodes[kLanes];
-    const typename N::Key* same[kLanes];
     uint32_t free_steps = 0, depth = 0;
     bool categories = false;
     for (size_t k = 0; k < kLanes; ++k) {
       const Tree& tree = trees[i + k];
       nodes[k] = layout.nodes.data() + tree.first;
-      same[k] = keys;
       free_steps = tree.free_steps > free_steps ? tree.free_steps : free_steps;
       depth = tree.depth > depth ? tree.depth : depth;
       categories |= tree.categories;
@@ -105,7 +102,7 @@ void walk_trees(const Layout<N>& layout, size_t first, size_t count, const typen
     if (categories)
       for (size_t k = 0; k < kLanes; ++k) at[i + k] = walk_any(nodes[k], keys, layout.pool.data());
     else
-      walk_lanes(nodes, same, free_steps, depth, at + i);
+      walk_lanes(nodes, keys, free_steps, depth, at + i);
   }
   for (; i < count; ++i) at[i] = walk_any(layout.nodes.data() + trees[i].first, keys, layout.pool.data());
 }
