@@ -1,4 +1,5 @@
-// The Arrow C Data and C Stream interfaces, as the Arrow specification prints them. Layout is ABI; names are Arrow's.
+// The Arrow C Data and C Stream interfaces, as the Arrow specification prints them. Layout is ABI; names are
+// Arrow's.
 #pragma once
 
 #include <cstdint>

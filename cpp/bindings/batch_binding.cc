@@ -23,7 +23,8 @@ LogicalType type_or_refuse(const std::string& name) {
   return *type;
 }
 
-// -- Batch -----------------------------------------------------------------------------------------------------
+// -- Batch
+// -----------------------------------------------------------------------------------------------------
 
 std::vector<std::string> batch_types(const Batch& batch) {
   std::vector<std::string> out;
@@ -40,14 +41,10 @@ const ColumnView& column_named(const Batch& batch, const std::string& name) {
 py::list strings_to_list(const std::vector<StringRef>& values, bool kinds) {
   py::list out;
   for (const StringRef& value : values) {
-    if (kinds)
-      out.append(value.data ? int64_t{0} : 1 + value.size);
-    else if (value.data)
-      out.append(py::str(value.data, static_cast<size_t>(value.size)));
-    else if (value.size == kNaN)
-      out.append(std::numeric_limits<double>::quiet_NaN());
-    else
-      out.append(py::none());
+    if (kinds) out.append(value.data ? int64_t{0} : 1 + value.size);
+    else if (value.data) out.append(py::str(value.data, static_cast<size_t>(value.size)));
+    else if (value.size == kNaN) out.append(std::numeric_limits<double>::quiet_NaN());
+    else out.append(py::none());
   }
   return out;
 }
@@ -73,14 +70,16 @@ py::object decode_column(const Batch& batch, const std::string& name, const std:
   return out;
 }
 
-// -- rows ------------------------------------------------------------------------------------------------------
+// -- rows
+// ------------------------------------------------------------------------------------------------------
 
 std::vector<ColumnSpec> schema_from(const py::list& schema, std::vector<bool>& used) {
   std::vector<ColumnSpec> out;
   for (const py::handle entry : schema) {
     const auto column = py::cast<py::dict>(entry);
-    out.push_back({py::cast<std::string>(column["name"]), type_or_refuse(py::cast<std::string>(column["type"])),
-                   py::cast<bool>(column["nullable"]), py::cast<bool>(column["distinguishes_missing"])});
+    out.push_back({py::cast<std::string>(column["name"]),
+                   type_or_refuse(py::cast<std::string>(column["type"])), py::cast<bool>(column["nullable"]),
+                   py::cast<bool>(column["distinguishes_missing"])});
     used.push_back(!column.contains("used") || py::cast<bool>(column["used"]));
   }
   return out;
@@ -91,14 +90,13 @@ std::shared_ptr<Batch> row_batch(const py::list& schema, const py::object& row) 
   const std::vector<ColumnSpec> specs = schema_from(schema, used);
   const RowReader reader(specs, used);
   auto holder = std::make_shared<Row>(reader.make_row());
-  if (PyDict_Check(row.ptr()) || py::hasattr(row, "keys"))
-    reader.read(row, *holder);
-  else
-    reader.read_positional(row, *holder);
+  if (PyDict_Check(row.ptr()) || py::hasattr(row, "keys")) reader.read(row, *holder);
+  else reader.read_positional(row, *holder);
   return std::shared_ptr<Batch>(holder, const_cast<Batch*>(&holder->batch()));
 }
 
-// -- Arrow -----------------------------------------------------------------------------------------------------
+// -- Arrow
+// -----------------------------------------------------------------------------------------------------
 
 // One thread at a time reads the stream, also without a GIL.
 class PyArrowReader {
@@ -126,7 +124,8 @@ class PyArrowReader {
     if (reader_) return std::make_shared<Batch>(reader_->empty());
     std::vector<ColumnView> views;
     for (size_t i = 0; i < single_->column_count(); ++i) views.push_back(slice(single_->column(i), 0, 0));
-    auto names = std::make_shared<const std::vector<std::string>>(single_->names().begin(), single_->names().end());
+    auto names =
+        std::make_shared<const std::vector<std::string>>(single_->names().begin(), single_->names().end());
     // the views may point into the array's dictionaries
     return std::make_shared<Batch>(0, std::move(names), std::move(views),
                                    std::vector<KeepAlive>{std::make_shared<const Batch>(*single_)});
@@ -152,8 +151,8 @@ class PyArrowReader {
 void table_add(ArrowTable& table, const std::string& name, const py::array& values, const std::string& type) {
   require(values.ndim() == 1 && values.shape(0) == table.rows(), ErrorCode::input, "column ", quoted(name),
           ": expected ", table.rows(), " values but found ", values.size());
-  const py::array dense = py::reinterpret_borrow<py::array>(
-      py::module_::import("numpy").attr("ascontiguousarray")(values));
+  const py::array dense =
+      py::reinterpret_borrow<py::array>(py::module_::import("numpy").attr("ascontiguousarray")(values));
   table.add(name, type_or_refuse(type),
             {static_cast<const std::byte*>(dense.data()), static_cast<size_t>(dense.nbytes())});
 }
@@ -207,28 +206,33 @@ py::capsule table_stream(const ArrowTable& table, const py::object& requested_sc
 }  // namespace
 
 void register_batch(py::module_& module) {
-  py::class_<Batch, std::shared_ptr<Batch>>(module, "Batch", "Rows of a table, borrowed from where they came from.")
+  py::class_<Batch, std::shared_ptr<Batch>>(module, "Batch",
+                                            "Rows of a table, borrowed from where they came from.")
       .def_property_readonly("rows", &Batch::rows)
       .def_property_readonly("names",
                              [](const Batch& batch) {
                                return std::vector<std::string>(batch.names().begin(), batch.names().end());
                              })
       .def_property_readonly("types", &batch_types, "What each column was found to be.")
-      .def("decode", &decode_column, py::arg("column"), py::arg("type"), py::arg("dtype"), py::arg("first") = 0,
-           py::arg("count") = py::none(), py::arg("nullable") = true, py::arg("distinguishes_missing") = false,
-           "Rows of one column as a model with schema type `type` would read them: an array for dtype f64, f32 and "
-           "i64, a list for str (missing: None, or NaN where the container said so), and for `kinds` which missing "
+      .def("decode", &decode_column, py::arg("column"), py::arg("type"), py::arg("dtype"),
+           py::arg("first") = 0, py::arg("count") = py::none(), py::arg("nullable") = true,
+           py::arg("distinguishes_missing") = false,
+           "Rows of one column as a model with schema type `type` would read them: an array for dtype f64, "
+           "f32 and "
+           "i64, a list for str (missing: None, or NaN where the container said so), and for `kinds` which "
+           "missing "
            "each string is: 0 present, 1 null, 2 None, 3 NaN.");
 
-  py::class_<BatchBuilder>(module, "BatchBuilder", "Collects columns of `rows` rows and cuts them into batches.")
+  py::class_<BatchBuilder>(module, "BatchBuilder",
+                           "Collects columns of `rows` rows and cuts them into batches.")
       .def(py::init<int64_t>(), py::arg("rows"))
-      .def("add_array", &BatchBuilder::add_array, py::arg("name"), py::arg("values"), py::arg("type") = py::none(),
-           py::arg("mask") = py::none(), py::arg("missing") = "null")
+      .def("add_array", &BatchBuilder::add_array, py::arg("name"), py::arg("values"),
+           py::arg("type") = py::none(), py::arg("mask") = py::none(), py::arg("missing") = "null")
       .def("add_objects", &BatchBuilder::add_objects, py::arg("name"), py::arg("values"), py::arg("type"))
       .def("add_categorical", &BatchBuilder::add_categorical, py::arg("name"), py::arg("codes"),
            py::arg("categories"), py::arg("missing") = "null")
-      .def("add_arrow", &BatchBuilder::add_arrow, py::arg("name"), py::arg("values"), py::arg("missing") = "null",
-           py::arg("validate") = "default")
+      .def("add_arrow", &BatchBuilder::add_arrow, py::arg("name"), py::arg("values"),
+           py::arg("missing") = "null", py::arg("validate") = "default")
       .def("add_unreadable", &BatchBuilder::add_unreadable, py::arg("name"), py::arg("found"))
       .def("finish", &BatchBuilder::finish);
 
@@ -242,7 +246,8 @@ void register_batch(py::module_& module) {
              "One row, a mapping or a sequence by position, as a batch in exactly the schema's types.");
 
   py::class_<PyArrowReader>(module, "ArrowReader", "Batches of an Arrow stream or array, one by one.")
-      .def(py::init<const py::object&, const std::string&>(), py::arg("source"), py::arg("validate") = "default")
+      .def(py::init<const py::object&, const std::string&>(), py::arg("source"),
+           py::arg("validate") = "default")
       .def_property_readonly("names", &PyArrowReader::names)
       .def("empty", &PyArrowReader::empty, "A batch of no rows with the source's columns.")
       .def("__iter__", [](py::object self) { return self; })

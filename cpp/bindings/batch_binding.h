@@ -11,8 +11,8 @@
 
 namespace mlcore {
 
-// One row, reused from call to call. Its batch has the schema's columns in order (no binding needed), in exactly the
-// schema's types; the memory belongs to this object and is overwritten by the next read.
+// One row, reused from call to call. Its batch has the schema's columns in order (no binding needed), in
+// exactly the schema's types; the memory belongs to this object and is overwritten by the next read.
 class Row {
  public:
   ~Row();

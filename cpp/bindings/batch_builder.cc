@@ -19,12 +19,18 @@ struct NumpyType {
   Kind meaning;
 };
 constexpr std::array<NumpyType, 12> kNumpyTypes{{
-    {'b', 1, Storage::bytes, Kind::boolean},   {'i', 1, Storage::int8, Kind::int8},
-    {'i', 2, Storage::int16, Kind::int16},     {'i', 4, Storage::int32, Kind::int32},
-    {'i', 8, Storage::int64, Kind::int64},     {'u', 1, Storage::uint8, Kind::uint8},
-    {'u', 2, Storage::uint16, Kind::uint16},   {'u', 4, Storage::uint32, Kind::uint32},
-    {'u', 8, Storage::uint64, Kind::uint64},   {'f', 2, Storage::float16, Kind::float16},
-    {'f', 4, Storage::float32, Kind::float32}, {'f', 8, Storage::float64, Kind::float64},
+    {'b', 1, Storage::bytes, Kind::boolean},
+    {'i', 1, Storage::int8, Kind::int8},
+    {'i', 2, Storage::int16, Kind::int16},
+    {'i', 4, Storage::int32, Kind::int32},
+    {'i', 8, Storage::int64, Kind::int64},
+    {'u', 1, Storage::uint8, Kind::uint8},
+    {'u', 2, Storage::uint16, Kind::uint16},
+    {'u', 4, Storage::uint32, Kind::uint32},
+    {'u', 8, Storage::uint64, Kind::uint64},
+    {'f', 2, Storage::float16, Kind::float16},
+    {'f', 4, Storage::float32, Kind::float32},
+    {'f', 8, Storage::float64, Kind::float64},
 }};
 
 ColumnView numpy_view(const py::array& values, std::string_view name) {
@@ -52,7 +58,9 @@ LogicalType type_or_refuse(const std::string& name) {
   return *type;
 }
 
-bool is_temporal(Kind kind) { return kind == Kind::date32 || kind == Kind::date64 || kind == Kind::timestamp; }
+bool is_temporal(Kind kind) {
+  return kind == Kind::date32 || kind == Kind::date64 || kind == Kind::timestamp;
+}
 
 // Memory of a column that was built value by value.
 struct BuiltColumn {
@@ -81,7 +89,8 @@ struct Objects {
     }
     owner = py::reinterpret_steal<py::object>(PySequence_Tuple(source.ptr()));
     if (!owner) throw py::error_already_set();
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(owner.ptr()); ++i) items.push_back(PyTuple_GET_ITEM(owner.ptr(), i));
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(owner.ptr()); ++i)
+      items.push_back(PyTuple_GET_ITEM(owner.ptr(), i));
   }
 };
 
@@ -97,7 +106,8 @@ KeepAlive keep_python(py::object object) {
 
 ArrowSource::ArrowSource(const py::object& object) {
   const auto take = [](const py::object& capsule, const char* name, auto& target) {
-    void* pointer = PyCapsule_IsValid(capsule.ptr(), name) ? PyCapsule_GetPointer(capsule.ptr(), name) : nullptr;
+    void* pointer =
+        PyCapsule_IsValid(capsule.ptr(), name) ? PyCapsule_GetPointer(capsule.ptr(), name) : nullptr;
     require(pointer != nullptr, ErrorCode::input, "expected a capsule named ", name, " but found ",
             describe_value(capsule.ptr()));
     auto* source = static_cast<std::remove_reference_t<decltype(target)>*>(pointer);
@@ -106,12 +116,13 @@ ArrowSource::ArrowSource(const py::object& object) {
   };
   if (PyCapsule_CheckExact(object.ptr()) || py::hasattr(object, "__arrow_c_stream__")) {
     is_stream = true;
-    take(PyCapsule_CheckExact(object.ptr()) ? object : object.attr("__arrow_c_stream__")(), "arrow_array_stream",
-         stream);
+    take(PyCapsule_CheckExact(object.ptr()) ? object : object.attr("__arrow_c_stream__")(),
+         "arrow_array_stream", stream);
     return;
   }
   require(py::hasattr(object, "__arrow_c_array__"), ErrorCode::input,
-          "expected an object with __arrow_c_stream__ or __arrow_c_array__ but found ", describe_value(object.ptr()));
+          "expected an object with __arrow_c_stream__ or __arrow_c_array__ but found ",
+          describe_value(object.ptr()));
   const py::object pair = object.attr("__arrow_c_array__")();
   require(PyTuple_Check(pair.ptr()) != 0 && PyTuple_GET_SIZE(pair.ptr()) == 2, ErrorCode::input,
           "expected a schema and an array capsule but found ", describe_value(pair.ptr()));
@@ -134,7 +145,8 @@ MissingKind missing_kind_named(const std::string& name) {
 
 Validation validation_or_refuse(const std::string& name) {
   const std::optional<Validation> level = validation_named(name);
-  require(level.has_value(), ErrorCode::input, "expected 'none', 'default' or 'full' but found ", quoted(name));
+  require(level.has_value(), ErrorCode::input, "expected 'none', 'default' or 'full' but found ",
+          quoted(name));
   return *level;
 }
 
@@ -164,10 +176,11 @@ ChunkedColumn& BatchBuilder::add(std::string name, ColumnView view) {
   return column;
 }
 
-void BatchBuilder::add_array(std::string name, const py::array& values, const std::optional<std::string>& type,
-                             const std::optional<py::array>& mask, const std::string& missing) {
-  require(values.ndim() == 1, ErrorCode::input, "column ", quoted(name), ": expected one dimension but found ",
-          values.ndim());
+void BatchBuilder::add_array(std::string name, const py::array& values,
+                             const std::optional<std::string>& type, const std::optional<py::array>& mask,
+                             const std::string& missing) {
+  require(values.ndim() == 1, ErrorCode::input, "column ", quoted(name),
+          ": expected one dimension but found ", values.ndim());
   ColumnView view = numpy_view(values, name);
   view.length = values.shape(0);
   view.stride = values.strides(0);
@@ -175,8 +188,8 @@ void BatchBuilder::add_array(std::string name, const py::array& values, const st
   if (type && view.storage != Storage::unsupported) {
     view.type = type_or_refuse(*type);
     const bool wide = view.storage == Storage::int64;
-    require(is_temporal(view.type.kind) && (wide || view.storage == Storage::int32), ErrorCode::input, "column ",
-            quoted(name), ": expected int64 ticks of a date or timestamp but found ",
+    require(is_temporal(view.type.kind) && (wide || view.storage == Storage::int32), ErrorCode::input,
+            "column ", quoted(name), ": expected int64 ticks of a date or timestamp but found ",
             std::string(py::str(py::object(values.dtype()))), " as ", *type);
     view.sentinel = wide;
   }
@@ -218,8 +231,8 @@ void BatchBuilder::add_objects(std::string name, const py::object& values, const
     }
     const bool present = result.state == ValueState::present;
     if (is_text) {
-      const StringRef ref{present ? found.data() : nullptr,
-                          present ? static_cast<int64_t>(found.size()) : static_cast<int64_t>(result.missing)};
+      const StringRef ref{present ? found.data() : nullptr, present ? static_cast<int64_t>(found.size())
+                                                                    : static_cast<int64_t>(result.missing)};
       std::memcpy(slot, &ref, sizeof ref);
     } else if (!present) {
       if (built->kinds.empty()) built->kinds.resize(rows);
@@ -235,8 +248,9 @@ void BatchBuilder::add_objects(std::string name, const py::object& values, const
 
 void BatchBuilder::add_categorical(std::string name, const py::array& codes, const BatchBuilder& categories,
                                    const std::string& missing) {
-  require(categories.columns_.size() == 1 && categories.columns_[0].chunks.size() == 1, ErrorCode::input, "column ",
-          quoted(name), ": expected the categories as one column but found ", categories.columns_.size());
+  require(categories.columns_.size() == 1 && categories.columns_[0].chunks.size() == 1, ErrorCode::input,
+          "column ", quoted(name), ": expected the categories as one column but found ",
+          categories.columns_.size());
   const ChunkedColumn& source = categories.columns_[0];
   add_array(std::move(name), codes, std::nullopt, std::nullopt, missing);
   ChunkedColumn& column = columns_.back();

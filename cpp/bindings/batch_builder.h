@@ -17,7 +17,8 @@ namespace mlcore {
 // Keeps a Python object alive for a batch that may die on any thread.
 KeepAlive keep_python(pybind11::object object);
 
-// A `__arrow_c_stream__` or `__arrow_c_array__` object, or the stream capsule itself. The structs are moved out.
+// A `__arrow_c_stream__` or `__arrow_c_array__` object, or the stream capsule itself. The structs are moved
+// out.
 struct ArrowSource {
   ArrowArrayStream stream{};
   ArrowSchema schema{};
@@ -40,12 +41,12 @@ class BatchBuilder {
  public:
   explicit BatchBuilder(int64_t rows);
 
-  // One-dimensional, native byte order, bool or number. `type` says what int64 or int32 values mean (a date or
-  // timestamp; INT64_MIN is then NaT). `mask`: bool, true = missing, of kind `missing`.
+  // One-dimensional, native byte order, bool or number. `type` says what int64 or int32 values mean (a date
+  // or timestamp; INT64_MIN is then NaT). `mask`: bool, true = missing, of kind `missing`.
   void add_array(std::string name, const pybind11::array& values, const std::optional<std::string>& type,
                  const std::optional<pybind11::array>& mask, const std::string& missing);
-  // A list, tuple or object array of Python values, read as `type`. A value that does not fit is reported when the
-  // column is bound, with the other problems of the table.
+  // A list, tuple or object array of Python values, read as `type`. A value that does not fit is reported
+  // when the column is bound, with the other problems of the table.
   void add_objects(std::string name, const pybind11::object& values, const std::string& type);
   // Codes into the only column of `categories`; a negative code is missing, of kind `missing`.
   void add_categorical(std::string name, const pybind11::array& codes, const BatchBuilder& categories,

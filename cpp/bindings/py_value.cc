@@ -56,7 +56,9 @@ bool has_type_name(PyObject* value, std::string_view name) {
   return found == name || (found.ends_with(name) && found[found.size() - name.size() - 1] == '.');
 }
 
-bool is_temporal(Kind kind) { return kind == Kind::date32 || kind == Kind::date64 || kind == Kind::timestamp; }
+bool is_temporal(Kind kind) {
+  return kind == Kind::date32 || kind == Kind::date64 || kind == Kind::timestamp;
+}
 
 // float, numpy.float64 (a float), numpy.float32, numpy.float16
 bool as_double(PyObject* value, double& out) {
@@ -72,7 +74,8 @@ bool as_double(PyObject* value, double& out) {
 
 // int (no bool) and NumPy integers; a null object for anything else
 py::object as_integer(PyObject* value) {
-  if (PyLong_Check(value)) return PyBool_Check(value) ? py::object() : py::reinterpret_borrow<py::object>(value);
+  if (PyLong_Check(value))
+    return PyBool_Check(value) ? py::object() : py::reinterpret_borrow<py::object>(value);
   if (!is_numpy_integer(value)) return {};
   py::object out = py::reinterpret_steal<py::object>(PyNumber_Index(value));
   if (!out) throw py::error_already_set();
@@ -86,17 +89,14 @@ void put(std::byte* out, T value) {
 
 void put_float(Kind kind, double value, std::byte* out) {
   // float16 columns keep their values as float32: every half is one
-  if (kind == Kind::float64)
-    put(out, value);
-  else
-    put(out, static_cast<float>(value));
+  if (kind == Kind::float64) put(out, value);
+  else put(out, static_cast<float>(value));
 }
 
 void put_missing(Kind kind, std::byte* out) {
   if (kind == Kind::float64 || kind == Kind::float32 || kind == Kind::float16)
     put_float(kind, std::numeric_limits<double>::quiet_NaN(), out);
-  else
-    std::memset(out, 0, plain_layout(kind).width);
+  else std::memset(out, 0, plain_layout(kind).width);
 }
 
 template <class T>
@@ -245,7 +245,8 @@ PlainLayout plain_layout(Kind kind) {
 
 ValueResult read_value(PyObject* value, const LogicalType& type, std::byte* out) {
   ValueResult result = read_present(value, type, out);
-  if (result.state == ValueState::wrong && result.reason == nullptr) result = missing_or_wrong(value, type.kind);
+  if (result.state == ValueState::wrong && result.reason == nullptr)
+    result = missing_or_wrong(value, type.kind);
   if (result.state != ValueState::present) put_missing(type.kind, out);
   return result;
 }
@@ -274,7 +275,8 @@ std::string describe_value(PyObject* value) {
   } else {
     shown = py::reinterpret_steal<py::object>(PyObject_Repr(value));
     if (shown && PyUnicode_GET_LENGTH(shown.ptr()) > kShown + 2)
-      shown = py::str("{}...").format(py::reinterpret_steal<py::object>(PyUnicode_Substring(shown.ptr(), 0, kShown)));
+      shown = py::str("{}...").format(
+          py::reinterpret_steal<py::object>(PyUnicode_Substring(shown.ptr(), 0, kShown)));
   }
   const char* characters = shown ? PyUnicode_AsUTF8(shown.ptr()) : nullptr;
   if (!characters) {

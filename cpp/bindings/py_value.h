@@ -21,8 +21,9 @@ enum class ValueState : uint8_t {
 
 struct ValueResult {
   ValueState state = ValueState::present;
-  MissingKind missing = kNull;   // of a missing value
-  const char* reason = nullptr;  // of a wrong value whose type alone does not explain it: ", which ... exactly"
+  MissingKind missing = kNull;  // of a missing value
+  const char* reason =
+      nullptr;  // of a wrong value whose type alone does not explain it: ", which ... exactly"
 
   static ValueResult absent(MissingKind kind) { return {ValueState::missing, kind, nullptr}; }
   static ValueResult refused(const char* why = nullptr) { return {ValueState::wrong, kNull, why}; }
@@ -35,9 +36,10 @@ struct PlainLayout {
 };
 PlainLayout plain_layout(Kind kind);
 
-// A number, boolean, date or timestamp into the plain layout at `out` (zeros, or NaN for floats, when missing).
-// Python and NumPy scalars are checked by value: an int fits any integer or float type that holds it exactly, a
-// float only float types, a bool only bool. None, NaN, pandas.NA and (for dates) NaT are missing.
+// A number, boolean, date or timestamp into the plain layout at `out` (zeros, or NaN for floats, when
+// missing). Python and NumPy scalars are checked by value: an int fits any integer or float type that holds
+// it exactly, a float only float types, a bool only bool. None, NaN, pandas.NA and (for dates) NaT are
+// missing.
 ValueResult read_value(PyObject* value, const LogicalType& type, std::byte* out);
 
 // A string; `out` is borrowed from `value`. None, NaN and pandas.NA are missing.

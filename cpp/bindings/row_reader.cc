@@ -86,7 +86,8 @@ struct RowReader::State {
     } else {
       result = read_value(value, spec.type, row.slots[index].data());
     }
-    row.kinds[index] = result.state == ValueState::missing ? static_cast<uint8_t>(1 + result.missing) : uint8_t{0};
+    row.kinds[index] =
+        result.state == ValueState::missing ? static_cast<uint8_t>(1 + result.missing) : uint8_t{0};
     return result;
   }
 
@@ -136,15 +137,18 @@ struct RowReader::State {
         if (same < 0) PyErr_Clear();
         known |= same > 0;
       }
-      if (!known) problems.push_back("key " + describe_value(key) + ": expected no such key but found " +
-                                     describe_value(value));
+      if (!known)
+        problems.push_back("key " + describe_value(key) + ": expected no such key but found " +
+                           describe_value(value));
     }
-    if (problems.empty()) problems.emplace_back("expected a row that stays the same but it changed while it was read");
+    if (problems.empty())
+      problems.emplace_back("expected a row that stays the same but it changed while it was read");
     fail(ErrorCode::input, list_problems("row", problems));
   }
 };
 
-RowReader::RowReader(std::vector<ColumnSpec> schema, std::vector<bool> used) : state_(std::make_unique<State>()) {
+RowReader::RowReader(std::vector<ColumnSpec> schema, std::vector<bool> used)
+    : state_(std::make_unique<State>()) {
   state_->schema = std::move(schema);
   state_->used = std::move(used);
   state_->used.resize(state_->schema.size(), true);
@@ -216,7 +220,8 @@ void RowReader::read_positional(py::handle sequence, Row& row) const {
       is_sequence ? py::reinterpret_steal<py::object>(PySequence_Tuple(sequence.ptr())) : py::object();
   if (!values) {
     PyErr_Clear();
-    fail(ErrorCode::input, "expected a row as a sequence of values but found ", describe_value(sequence.ptr()));
+    fail(ErrorCode::input, "expected a row as a sequence of values but found ",
+         describe_value(sequence.ptr()));
   }
   const auto count = static_cast<size_t>(PyTuple_GET_SIZE(values.ptr()));
   require(count == state.schema.size(), ErrorCode::input, "expected a row of ", state.schema.size(),
@@ -244,8 +249,8 @@ Batch batch_from_row(const std::vector<ColumnSpec>& schema, py::dict row) {
   std::vector<ColumnView> views;
   for (size_t i = 0; i < source.column_count(); ++i) views.push_back(source.column(i));
   const std::span<const std::string> names = source.names();
-  return Batch(1, std::make_shared<const std::vector<std::string>>(names.begin(), names.end()), std::move(views),
-               {holder});
+  return Batch(1, std::make_shared<const std::vector<std::string>>(names.begin(), names.end()),
+               std::move(views), {holder});
 }
 
 }  // namespace mlcore

@@ -189,8 +189,8 @@ void ArrowTable::add(std::string name, const LogicalType& type, std::span<const 
   const size_t width = bytes_of(type.kind);
   require(width != 0, ErrorCode::input, "Arrow export: column ", quoted(name),
           ": expected a fixed-width type but found ", name_of(type));
-  require(values.size() == rows * width, ErrorCode::input, "Arrow export: column ", quoted(name), ": expected ",
-          rows * width, " bytes but found ", values.size());
+  require(values.size() == rows * width, ErrorCode::input, "Arrow export: column ", quoted(name),
+          ": expected ", rows * width, " bytes but found ", values.size());
   Column column{std::move(name), format_of(type), 0, {}};
   column.buffers.emplace_back();
   if (type.kind == Kind::boolean) {
@@ -213,10 +213,8 @@ void ArrowTable::add(std::string name, std::span<const StringRef> values) {
   Column column{std::move(name), format_of({Kind::string, TimeUnit::nano, {}}), 0, {}};
   size_t bytes = 0;
   for (const StringRef& value : values) {
-    if (value.data)
-      bytes += static_cast<size_t>(value.size);
-    else
-      ++column.nulls;
+    if (value.data) bytes += static_cast<size_t>(value.size);
+    else ++column.nulls;
   }
   Buffer validity = column.nulls > 0 ? Buffer((rows + 7) / 8) : Buffer();
   Buffer offsets((rows + 1) * sizeof(int64_t));
@@ -224,7 +222,8 @@ void ArrowTable::add(std::string name, std::span<const StringRef> values) {
   int64_t at = 0;
   for (size_t i = 0; i < rows; ++i) {
     if (values[i].data) {
-      if (values[i].size > 0) std::memcpy(text_bytes.data() + at, values[i].data, static_cast<size_t>(values[i].size));
+      if (values[i].size > 0)
+        std::memcpy(text_bytes.data() + at, values[i].data, static_cast<size_t>(values[i].size));
       at += values[i].size;
       if (column.nulls > 0) set_bit(validity.data(), i);
     }

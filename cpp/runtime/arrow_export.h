@@ -13,8 +13,8 @@
 
 namespace mlcore {
 
-// Columns are copied in once; every export shares the copy. Buffers are 64-byte aligned and every byte of them,
-// padding included, is written. Column names may repeat, as Arrow allows.
+// Columns are copied in once; every export shares the copy. Buffers are 64-byte aligned and every byte of
+// them, padding included, is written. Column names may repeat, as Arrow allows.
 class [[gnu::visibility("default")]] ArrowTable {
  public:
   explicit ArrowTable(int64_t rows);
@@ -23,8 +23,8 @@ class [[gnu::visibility("default")]] ArrowTable {
   ArrowTable& operator=(ArrowTable&&) noexcept;
 
   int64_t rows() const;
-  // A fixed-width column; `values` holds `rows` elements, booleans one byte each. Throws ErrorCode::input for a
-  // kind without such a layout or a wrong byte count.
+  // A fixed-width column; `values` holds `rows` elements, booleans one byte each. Throws ErrorCode::input for
+  // a kind without such a layout or a wrong byte count.
   void add(std::string name, const LogicalType& type, std::span<const std::byte> values);
   // A large_string column; a null `data` becomes a null.
   void add(std::string name, std::span<const StringRef> values);

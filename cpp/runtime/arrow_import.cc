@@ -45,8 +45,8 @@ struct OwnedStream {
   void check(int code, std::string_view action) {
     if (code == 0) return;
     const char* detail = value.get_last_error ? value.get_last_error(&value) : nullptr;
-    fail(ErrorCode::input, "Arrow stream: expected ", action, " but the producer failed: ",
-         detail ? std::string(detail) : std::string(std::strerror(code)));
+    fail(ErrorCode::input, "Arrow stream: expected ", action,
+         " but the producer failed: ", detail ? std::string(detail) : std::string(std::strerror(code)));
   }
 
   OwnedSchema schema() {
@@ -81,24 +81,26 @@ struct TableLayout {
     std::vector<std::string> list;
     for (int64_t i = 0; i < top.n_children; ++i) {
       const ArrowSchema* child = top.children[i];
-      require(child && child->release, ErrorCode::input, "Arrow: expected column ", i, " but found a released schema");
+      require(child && child->release, ErrorCode::input, "Arrow: expected column ", i,
+              " but found a released schema");
       list.emplace_back(child->name ? child->name : "");
       columns.push_back(arrow_layout(*child, list.back()));
     }
     names = std::make_shared<const std::vector<std::string>>(std::move(list));
   }
 
-  Batch batch(OwnedArray source, Validation level) const {
+  Batch batch(OwnedArray source, Validation level, int64_t first_row) const {
     auto owner = std::make_shared<const OwnedArray>(std::move(source));
     const ArrowArray& top = owner->value;
     check_lengths(top, "table");
     require(top.n_buffers == 1 && top.buffers, ErrorCode::input, "Arrow table: expected 1 buffer but found ",
             top.n_buffers);
     require(top.n_children == static_cast<int64_t>(columns.size()) && (columns.empty() || top.children),
-            ErrorCode::input, "Arrow table: expected ", columns.size(), " columns but found ", top.n_children);
+            ErrorCode::input, "Arrow table: expected ", columns.size(), " columns but found ",
+            top.n_children);
     const auto* validity = static_cast<const uint8_t*>(top.buffers[0]);
-    require(top.null_count <= 0 || validity, ErrorCode::input, "Arrow table: expected a bitmap for ", top.null_count,
-            " nulls but found none");
+    require(top.null_count <= 0 || validity, ErrorCode::input, "Arrow table: expected a bitmap for ",
+            top.null_count, " nulls but found none");
     if (validity && top.null_count != 0)
       for (int64_t i = 0; i < top.length; ++i)
         require(((validity[(top.offset + i) >> 3] >> ((top.offset + i) & 7)) & 1) != 0, ErrorCode::input,
@@ -110,9 +112,10 @@ struct TableLayout {
       require(child && child->release, ErrorCode::input, "Arrow: expected an array for column ",
               quoted((*names)[i]), " but found a released one");
       const ColumnView view = arrow_view(columns[i], *child, (*names)[i], level, keep_alive);
-      require(view.length >= top.offset + top.length, ErrorCode::input, "column ", quoted((*names)[i]), ": expected ",
-              top.offset + top.length, " rows but found ", view.length);
+      require(view.length >= top.offset + top.length, ErrorCode::input, "column ", quoted((*names)[i]),
+              ": expected ", top.offset + top.length, " rows but found ", view.length);
       views.push_back(slice(view, top.offset, top.length));
+      views.back().first_row = first_row;
     }
     return Batch(top.length, names, std::move(views), std::move(keep_alive));
   }
@@ -147,13 +150,14 @@ Batch import_batch(ArrowSchema* schema, ArrowArray* array, Validation level) {
   OwnedArray owned_array(array);
   require(owned_schema.value.release && owned_array.value.release, ErrorCode::input,
           "Arrow: expected a schema and an array but found released ones");
-  return TableLayout(std::move(owned_schema)).batch(std::move(owned_array), level);
+  return TableLayout(std::move(owned_schema)).batch(std::move(owned_array), level, 0);
 }
 
 struct ArrowReader::State {
   OwnedStream stream;
   Validation level;
   TableLayout layout;
+  int64_t rows = 0;  // handed out so far
   bool ended = false;
 
   State(ArrowArrayStream* source, Validation validation)
@@ -175,12 +179,15 @@ std::optional<Batch> ArrowReader::next() {
     state_->ended = true;
     return std::nullopt;
   }
-  return state_->layout.batch(std::move(array), state_->level);
+  Batch batch = state_->layout.batch(std::move(array), state_->level, state_->rows);
+  state_->rows += batch.rows();
+  return batch;
 }
 
 Batch ArrowReader::empty() const { return state_->layout.empty(); }
 
-ChunkedColumn import_column(std::string name, ArrowArrayStream* stream, MissingKind missing_kind, Validation level) {
+ChunkedColumn import_column(std::string name, ArrowArrayStream* stream, MissingKind missing_kind,
+                            Validation level) {
   OwnedStream owned(stream);
   const OwnedSchema schema = owned.schema();
   const ArrowLayout layout = arrow_layout(schema.value, name);
@@ -194,8 +201,8 @@ ChunkedColumn import_column(std::string name, ArrowArrayStream* stream, MissingK
   return out;
 }
 
-ChunkedColumn import_column(std::string name, ArrowSchema* schema, ArrowArray* array, MissingKind missing_kind,
-                            Validation level) {
+ChunkedColumn import_column(std::string name, ArrowSchema* schema, ArrowArray* array,
+                            MissingKind missing_kind, Validation level) {
   const OwnedSchema owned_schema(schema);
   OwnedArray owned_array(array);
   require(owned_schema.value.release && owned_array.value.release, ErrorCode::input,

@@ -1,5 +1,5 @@
-// Arrow C Data Interface in, without libarrow. Every function takes ownership of what it is given, also when it
-// throws: the source is marked moved-from, and each array, schema and stream is released exactly once.
+// Arrow C Data Interface in, without libarrow. Every function takes ownership of what it is given, also when
+// it throws: the source is marked moved-from, and each array, schema and stream is released exactly once.
 #pragma once
 
 #include <optional>
@@ -11,18 +11,19 @@
 
 namespace mlcore {
 
-// How far the contents of imported buffers are trusted. Structure (formats, counts, null pointers, lengths) is
-// always checked; that a buffer is as long as its length says cannot be checked through this interface.
+// How far the contents of imported buffers are trusted. Structure (formats, counts, null pointers, lengths)
+// is always checked; that a buffer is as long as its length says cannot be checked through this interface.
 enum class Validation : uint8_t {
   none,      // contents are what they claim: the producer is this program
   standard,  // offsets, dictionary indices, views and UTF-8 are checked as values are read
   full,      // all of them are checked at import, read or not
 };
-[[gnu::visibility("default")]] std::optional<Validation> validation_named(std::string_view name);  // "default": standard
+[[gnu::visibility("default")]] std::optional<Validation> validation_named(
+    std::string_view name);  // "default": standard
 
 // A struct array as a table. Throws ErrorCode::input.
 [[gnu::visibility("default")]] Batch import_batch(ArrowSchema* schema, ArrowArray* array,
-                                                   Validation level = Validation::standard);
+                                                  Validation level = Validation::standard);
 
 // A stream of struct arrays, batch by batch.
 class [[gnu::visibility("default")]] ArrowReader {
@@ -43,8 +44,9 @@ class [[gnu::visibility("default")]] ArrowReader {
 
 // A stream, or one array, of any supported type as a column; `missing_kind` is what its nulls mean.
 [[gnu::visibility("default")]] ChunkedColumn import_column(std::string name, ArrowArrayStream* stream,
-                                                            MissingKind missing_kind, Validation level);
-[[gnu::visibility("default")]] ChunkedColumn import_column(std::string name, ArrowSchema* schema, ArrowArray* array,
-                                                            MissingKind missing_kind, Validation level);
+                                                           MissingKind missing_kind, Validation level);
+[[gnu::visibility("default")]] ChunkedColumn import_column(std::string name, ArrowSchema* schema,
+                                                           ArrowArray* array, MissingKind missing_kind,
+                                                           Validation level);
 
 }  // namespace mlcore

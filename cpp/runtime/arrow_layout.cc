@@ -20,24 +20,37 @@ struct Primitive {
   Kind kind;
 };
 constexpr std::array<Primitive, 17> kPrimitives{{
-    {"b", Storage::bits, Kind::boolean},      {"c", Storage::int8, Kind::int8},
-    {"C", Storage::uint8, Kind::uint8},       {"s", Storage::int16, Kind::int16},
-    {"S", Storage::uint16, Kind::uint16},     {"i", Storage::int32, Kind::int32},
-    {"I", Storage::uint32, Kind::uint32},     {"l", Storage::int64, Kind::int64},
-    {"L", Storage::uint64, Kind::uint64},     {"e", Storage::float16, Kind::float16},
-    {"f", Storage::float32, Kind::float32},   {"g", Storage::float64, Kind::float64},
-    {"u", Storage::utf8, Kind::string},       {"U", Storage::large_utf8, Kind::string},
-    {"vu", Storage::utf8_view, Kind::string}, {"tdD", Storage::int32, Kind::date32},
+    {"b", Storage::bits, Kind::boolean},
+    {"c", Storage::int8, Kind::int8},
+    {"C", Storage::uint8, Kind::uint8},
+    {"s", Storage::int16, Kind::int16},
+    {"S", Storage::uint16, Kind::uint16},
+    {"i", Storage::int32, Kind::int32},
+    {"I", Storage::uint32, Kind::uint32},
+    {"l", Storage::int64, Kind::int64},
+    {"L", Storage::uint64, Kind::uint64},
+    {"e", Storage::float16, Kind::float16},
+    {"f", Storage::float32, Kind::float32},
+    {"g", Storage::float64, Kind::float64},
+    {"u", Storage::utf8, Kind::string},
+    {"U", Storage::large_utf8, Kind::string},
+    {"vu", Storage::utf8_view, Kind::string},
+    {"tdD", Storage::int32, Kind::date32},
     {"tdm", Storage::int64, Kind::date64},
 }};
 
 // By longest prefix first.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 22> kOther{{
-    {"vz", "binary_view"}, {"z", "binary"},       {"Z", "large_binary"}, {"w:", "fixed_size_binary"},
-    {"n", "null"},         {"d:", "decimal"},     {"tts", "time32"},     {"ttm", "time32"},
-    {"ttu", "time64"},     {"ttn", "time64"},     {"ts", "timestamp"},   {"tD", "duration"},
-    {"ti", "interval"},    {"+l", "list"},        {"+L", "large_list"},  {"+vl", "list_view"},
-    {"+vL", "list_view"},  {"+w:", "fixed_size_list"}, {"+s", "struct"}, {"+m", "map"},
+    {"vz", "binary_view"}, {"z", "binary"},
+    {"Z", "large_binary"}, {"w:", "fixed_size_binary"},
+    {"n", "null"},         {"d:", "decimal"},
+    {"tts", "time32"},     {"ttm", "time32"},
+    {"ttu", "time64"},     {"ttn", "time64"},
+    {"ts", "timestamp"},   {"tD", "duration"},
+    {"ti", "interval"},    {"+l", "list"},
+    {"+L", "large_list"},  {"+vl", "list_view"},
+    {"+vL", "list_view"},  {"+w:", "fixed_size_list"},
+    {"+s", "struct"},      {"+m", "map"},
     {"+u", "union"},       {"+r", "run-end encoded"},
 }};
 
@@ -88,8 +101,8 @@ std::string extension_name(const char* metadata, std::string_view column) {
   int64_t at = 0;
   const auto number = [&] {
     const auto value = load<int32_t>(metadata, at);
-    require(value >= 0, ErrorCode::input, "column ", quoted(column), ": expected Arrow metadata but found a length of ",
-            static_cast<int64_t>(value));
+    require(value >= 0, ErrorCode::input, "column ", quoted(column),
+            ": expected Arrow metadata but found a length of ", static_cast<int64_t>(value));
     at += 4;
     return value;
   };
@@ -172,7 +185,7 @@ ColumnSpec spec_of(const LogicalType& type, std::string_view column) {
 // Reads everything the view can be asked for; throws at the first thing that is wrong.
 void check_contents(const ColumnView& view, std::string_view column) {
   const ColumnSpec spec = spec_of(view.type, column);
-  const DecodeContext context{spec, view, 0, 0};
+  const DecodeContext context{spec, view, 0};
   if (view.dictionary) {
     check_contents(*view.dictionary, column);
     for (int64_t i = 0; i < view.length; ++i) dictionary_element(context, view.offset + i, i);
@@ -186,13 +199,15 @@ void check_contents(const ColumnView& view, std::string_view column) {
                                            : load<int64_t>(view.offsets, i * 8);
     };
     for (int64_t i = view.offset; i < view.offset + view.length; ++i)
-      require(offset_at(i) >= 0 && offset_at(i) <= offset_at(i + 1), ErrorCode::input, "column ", quoted(column),
-              ": expected string offsets in order but found ", offset_at(i), " and ", offset_at(i + 1));
+      require(offset_at(i) >= 0 && offset_at(i) <= offset_at(i + 1), ErrorCode::input, "column ",
+              quoted(column), ": expected string offsets in order but found ", offset_at(i), " and ",
+              offset_at(i + 1));
   }
   std::array<StringRef, 64> block;
   for (int64_t first = 0; first < view.length; first += static_cast<int64_t>(block.size())) {
-    const DecodeContext part{spec, view, first, 0};
-    decode_text(part, std::min<int64_t>(static_cast<int64_t>(block.size()), view.length - first), block.data());
+    const DecodeContext part{spec, view, first};
+    decode_text(part, std::min<int64_t>(static_cast<int64_t>(block.size()), view.length - first),
+                block.data());
   }
 }
 
@@ -267,14 +282,15 @@ ArrowLayout arrow_layout(const ArrowSchema& schema, std::string_view column) {
 void check_lengths(const ArrowArray& array, std::string_view column) {
   require(array.length >= 0 && array.offset >= 0 && array.length <= kMaxElements &&
               array.offset <= kMaxElements - array.length,
-          ErrorCode::input, "column ", quoted(column), ": expected a length and offset of at least 0 but found ",
-          array.length, " and ", array.offset);
-  require(array.null_count >= -1 && array.null_count <= array.length, ErrorCode::input, "column ", quoted(column),
-          ": expected a null count between -1 and ", array.length, " but found ", array.null_count);
+          ErrorCode::input, "column ", quoted(column),
+          ": expected a length and offset of at least 0 but found ", array.length, " and ", array.offset);
+  require(array.null_count >= -1 && array.null_count <= array.length, ErrorCode::input, "column ",
+          quoted(column), ": expected a null count between -1 and ", array.length, " but found ",
+          array.null_count);
 }
 
-ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::string_view column, Validation level,
-                      std::vector<KeepAlive>& keep_alive) {
+ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::string_view column,
+                      Validation level, std::vector<KeepAlive>& keep_alive) {
   check_lengths(array, column);
   ColumnView view;
   view.storage = layout.storage;
@@ -296,8 +312,8 @@ ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::s
   require((array.dictionary != nullptr) == (layout.dictionary != nullptr), ErrorCode::input, "column ",
           quoted(column), ": expected ", layout.dictionary ? "a dictionary" : "no dictionary", " but found ",
           array.dictionary ? "one" : "none");
-  require(array.n_children == 0, ErrorCode::input, "column ", quoted(column), ": expected no child arrays but found ",
-          array.n_children);
+  require(array.n_children == 0, ErrorCode::input, "column ", quoted(column),
+          ": expected no child arrays but found ", array.n_children);
   if (expected == 0) return view;
   require(array.buffers != nullptr, ErrorCode::input, "column ", quoted(column),
           ": expected buffers but found a null pointer");

@@ -33,8 +33,8 @@ ArrowLayout arrow_layout(const ArrowSchema& schema, std::string_view column);
 void check_lengths(const ArrowArray& array, std::string_view column);
 
 // Borrows from `array`. Throws ErrorCode::input where the array breaks the specification.
-ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::string_view column, Validation level,
-                      std::vector<KeepAlive>& keep_alive);
+ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::string_view column,
+                      Validation level, std::vector<KeepAlive>& keep_alive);
 
 // A column of no rows.
 ColumnView empty_view(const ArrowLayout& layout, std::vector<KeepAlive>& keep_alive);

@@ -11,7 +11,8 @@ std::string found_type(const ColumnView& column) {
   if (column.storage == Storage::unsupported) return column.problem;
   std::string name;
   if (column.storage == Storage::decimal) {
-    name = "decimal" + text(8 * column.width) + "(" + text(column.precision) + ", " + text(column.scale) + ")";
+    name =
+        "decimal" + text(8 * column.width) + "(" + text(column.precision) + ", " + text(column.scale) + ")";
   } else if (column.storage == Storage::none) {
     name = "null";
   } else {
@@ -19,26 +20,31 @@ std::string found_type(const ColumnView& column) {
   }
   if (!column.dictionary) return name;
   // a dictionary of decimals keeps its width and scale in the values
-  return "dictionary of " + (column.dictionary->storage == Storage::decimal ? found_type(*column.dictionary) : name);
+  return "dictionary of " +
+         (column.dictionary->storage == Storage::decimal ? found_type(*column.dictionary) : name);
 }
 
 ColumnView slice(const ColumnView& column, int64_t first, int64_t length) {
-  require(first >= 0 && length >= 0 && first <= column.length - length, ErrorCode::input, "expected a slice of ",
-          column.length, " rows but found rows ", first, " to ", first + length);
+  require(first >= 0 && length >= 0 && first <= column.length - length, ErrorCode::input,
+          "expected a slice of ", column.length, " rows but found rows ", first, " to ", first + length);
   ColumnView out = column;
   out.offset += first;
+  out.first_row += first;
   out.length = length;
   return out;
 }
 
 Batch::Batch(int64_t rows, Names names, std::vector<ColumnView> columns, std::vector<KeepAlive> keep_alive)
-    : rows_(rows), names_(std::move(names)), columns_(std::move(columns)), keep_alive_(std::move(keep_alive)) {
+    : rows_(rows),
+      names_(std::move(names)),
+      columns_(std::move(columns)),
+      keep_alive_(std::move(keep_alive)) {
   require(rows_ >= 0, ErrorCode::input, "expected a row count of at least 0 but found ", rows_);
   require(names_ && names_->size() == columns_.size(), ErrorCode::input, "expected a name for each of ",
           columns_.size(), " columns but found ", names_ ? names_->size() : 0);
   for (size_t i = 0; i < columns_.size(); ++i)
-    require(columns_[i].length == rows_, ErrorCode::input, "column ", quoted((*names_)[i]), ": expected ", rows_,
-            " rows but found ", columns_[i].length);
+    require(columns_[i].length == rows_, ErrorCode::input, "column ", quoted((*names_)[i]), ": expected ",
+            rows_, " rows but found ", columns_[i].length);
 }
 
 std::vector<Batch> align_chunks(std::vector<ChunkedColumn> columns, int64_t rows) {
@@ -69,7 +75,7 @@ std::vector<Batch> align_chunks(std::vector<ChunkedColumn> columns, int64_t rows
 
   const auto shared_names = std::make_shared<const std::vector<std::string>>(std::move(names));
   std::vector<Batch> out;
-  std::vector<size_t> piece(columns.size());     // per column: the piece that holds row `start`
+  std::vector<size_t> piece(columns.size());      // per column: the piece that holds row `start`
   std::vector<int64_t> consumed(columns.size());  // rows of that piece already handed out
   int64_t start = 0;
   for (int64_t end : cuts) {
@@ -81,6 +87,7 @@ std::vector<Batch> align_chunks(std::vector<ChunkedColumn> columns, int64_t rows
         consumed[i] = 0;
       }
       views.push_back(slice(chunks[piece[i]], consumed[i], end - start));
+      views.back().first_row = start;
       consumed[i] += end - start;
     }
     out.emplace_back(end - start, shared_names, std::move(views), keep_alive);

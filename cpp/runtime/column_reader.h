@@ -15,11 +15,10 @@ namespace mlcore {
 struct DecodeContext {
   const ColumnSpec& spec;
   const ColumnView& column;
-  int64_t first;     // row of the batch that is decoded first
-  int64_t row_base;  // rows of earlier batches
+  int64_t first;  // row of the batch that is decoded first
 
   std::string where(int64_t i) const {
-    return "column " + quoted(spec.name) + ", row " + text(row_base + first + i);
+    return "column " + quoted(spec.name) + ", row " + text(column.first_row + first + i);
   }
   template <class... Parts>
   [[noreturn]] void refuse(int64_t i, const Parts&... parts) const {
@@ -37,7 +36,9 @@ T load(const void* base, int64_t byte_offset) {
   return value;
 }
 
-inline bool bit_at(const uint8_t* bits, int64_t index) { return ((bits[index >> 3] >> (index & 7)) & 1) != 0; }
+inline bool bit_at(const uint8_t* bits, int64_t index) {
+  return ((bits[index >> 3] >> (index & 7)) & 1) != 0;
+}
 
 // MissingKind of element `element` (offset included) by the column's own buffers, or kPresent.
 inline int64_t missing_by_buffers(const ColumnView& column, int64_t element) {
@@ -47,8 +48,8 @@ inline int64_t missing_by_buffers(const ColumnView& column, int64_t element) {
   return kPresent;
 }
 
-// Element of the dictionary (its offset included) that row `element` means, or kNoElement when the row is missing.
-// Throws when an unchecked index lies outside.
+// Element of the dictionary (its offset included) that row `element` means, or kNoElement when the row is
+// missing. Throws when an unchecked index lies outside.
 int64_t dictionary_element(const DecodeContext& context, int64_t element, int64_t i);
 
 // dtype str. `out` holds n StringRef.

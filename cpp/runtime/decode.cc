@@ -13,6 +13,18 @@ namespace {
 
 constexpr int64_t kBlock = 256;  // rows whose dictionary elements are gathered at a time
 
+bool all_set(const uint8_t* bits, int64_t first, int64_t count) {
+  const int64_t end = first + count;
+  int64_t at = first;
+  for (; at < end && (at & 7) != 0; ++at)
+    if (!bit_at(bits, at)) return false;
+  for (; at + 8 <= end; at += 8)
+    if (bits[at >> 3] != 0xff) return false;
+  for (; at < end; ++at)
+    if (!bit_at(bits, at)) return false;
+  return true;
+}
+
 // Elements to read: `count` adjacent ones from `first`, or those that `gathered` lists (kNoElement: missing).
 struct Elements {
   const ColumnView& values;
@@ -39,11 +51,14 @@ struct Elements {
     if (element(i) == kNoElement) return kNull;
     const int64_t kind = missing_by_buffers(values, element(i));
     if (kind != kPresent || !values.sentinel) return kind;
-    const bool nat = load<int64_t>(values.data, element(i) * values.stride) == std::numeric_limits<int64_t>::min();
+    const bool nat =
+        load<int64_t>(values.data, element(i) * values.stride) == std::numeric_limits<int64_t>::min();
     return nat ? int64_t{values.missing_kind} : kPresent;
   }
+  // False only where every element is known to be present; costs a look at the bitmap at most.
   bool may_miss() const {
-    return gathered || values.validity || values.mask || values.kinds || values.sentinel;
+    if (gathered || values.mask || values.kinds || values.sentinel) return true;
+    return values.validity && !all_set(values.validity, first, count);
   }
 };
 
@@ -102,14 +117,16 @@ void convert_numbers(const DecodeContext& context, const Elements& elements, T* 
   if constexpr (std::is_integral_v<S>) {
     const bool wraps = std::is_same_v<T, int64_t> && std::is_same_v<S, uint64_t>;
     if (!wraps && !must_check<S>(expected)) return;
-    const uint64_t safe = wraps || !is_float(expected) ? static_cast<uint64_t>(std::numeric_limits<int64_t>::max())
-                                                       : uint64_t{1} << significand_bits(expected);
+    const uint64_t safe = wraps || !is_float(expected)
+                              ? static_cast<uint64_t>(std::numeric_limits<int64_t>::max())
+                              : uint64_t{1} << significand_bits(expected);
     bool suspicious = false;
     elements.visit<S>([&](int64_t, S value) { suspicious |= magnitude(value) > safe; });
     if (!suspicious) return;
     elements.visit<S>([&](int64_t i, S value) {
       if (elements.missing(i) != kPresent) return;
-      const std::string number = (std::is_signed_v<S> && value < S{0} ? "-" : "") + std::to_string(magnitude(value));
+      const std::string number =
+          (std::is_signed_v<S> && value < S{0} ? "-" : "") + std::to_string(magnitude(value));
       if (must_check<S>(expected) && !fits(value, expected))
         context.refuse(elements.row + i, found_type(context.column), " (", number, "), which ",
                        name_of(context.spec.type), " cannot hold exactly");
@@ -142,7 +159,8 @@ void convert_decimals(const DecodeContext& context, const Elements& elements, T*
     if (elements.missing(i) != kPresent) continue;
     const void* at = static_cast<const char*>(values.data) + elements.element(i) * values.stride;
     double value = 0.0;
-    if (!decimal_to_double(at, values.width, values.scale, value) || !exact_in_float(value, context.spec.type.kind))
+    if (!decimal_to_double(at, values.width, values.scale, value) ||
+        !exact_in_float(value, context.spec.type.kind))
       context.refuse(elements.row + i, found_type(context.column), " (",
                      decimal_text(at, values.width, values.scale), "), which ", name_of(context.spec.type),
                      " cannot hold exactly");
@@ -166,7 +184,8 @@ void convert_timestamps(const DecodeContext& context, const Elements& elements, 
   elements.visit<int64_t>([&](int64_t i, int64_t value) {
     if (elements.missing(i) != kPresent) return;
     int64_t ticks = 0;
-    const bool fits = to > from ? !__builtin_mul_overflow(value, to / from, &ticks) : value % (from / to) == 0;
+    const bool fits =
+        to > from ? !__builtin_mul_overflow(value, to / from, &ticks) : value % (from / to) == 0;
     if (!fits)
       context.refuse(elements.row + i, found_type(context.column), " (", value, " ticks), which ",
                      name_of(context.spec.type), " cannot hold exactly");
@@ -205,7 +224,8 @@ void convert(const DecodeContext& context, const Elements& elements, T* out) {
 template <class T>
 [[noreturn]] void refuse_missing(const DecodeContext& context, int64_t row) {
   if constexpr (std::is_same_v<T, int64_t>)
-    if (context.spec.nullable) context.refuse(row, "a missing value, which the model's integer step cannot hold");
+    if (context.spec.nullable)
+      context.refuse(row, "a missing value, which the model's integer step cannot hold");
   context.refuse(row, "a missing value in a column that is not nullable");
 }
 
@@ -272,8 +292,8 @@ int64_t dictionary_element(const DecodeContext& context, int64_t element, int64_
   const ColumnView& dictionary = *column.dictionary;
   // checked even where the contents are trusted: a wrong index reads any memory, and the test costs nothing
   if (index < 0 || index >= dictionary.length)
-    fail(ErrorCode::input, context.where(i), ": expected a dictionary index below ", dictionary.length, " but found ",
-         index);
+    fail(ErrorCode::input, context.where(i), ": expected a dictionary index below ", dictionary.length,
+         " but found ", index);
   if (dictionary.storage == Storage::none) return kNoElement;
   return dictionary.offset + index;
 }
@@ -286,17 +306,18 @@ bool accepts(const ColumnSpec& expected, const ColumnView& found) {
   const Kind kind = expected.type.kind;
   if (values.storage == Storage::decimal) return kind == Kind::float32 || kind == Kind::float64;
   if (kind == Kind::timestamp)
-    return values.type.kind == Kind::timestamp && values.type.timezone.empty() == expected.type.timezone.empty();
+    return values.type.kind == Kind::timestamp &&
+           values.type.timezone.empty() == expected.type.timezone.empty();
   return accepts_number(kind, values.type.kind);
 }
 
-void decode(const ColumnSpec& spec, const ColumnView& column, int64_t first, int64_t n, DType as, void* out,
-            int64_t row_base) {
+void decode(const ColumnSpec& spec, const ColumnView& column, int64_t first, int64_t n, DType as, void* out) {
   require(first >= 0 && n >= 0 && first <= column.length - n, ErrorCode::input, "column ", quoted(spec.name),
           ": expected rows below ", column.length, " but found rows ", first, " to ", first + n);
-  const DecodeContext context{spec, column, first, row_base};
-  require((as == DType::str) == (spec.type.kind == Kind::string), ErrorCode::program, "column ", quoted(spec.name),
-          ": expected to decode ", name_of(spec.type), " but found a request for ", name_of(as));
+  const DecodeContext context{spec, column, first};
+  require((as == DType::str) == (spec.type.kind == Kind::string), ErrorCode::program, "column ",
+          quoted(spec.name), ": expected to decode ", name_of(spec.type), " but found a request for ",
+          name_of(as));
   if (n == 0) return;
   switch (as) {
     case DType::f64: return decode_numbers(context, n, static_cast<double*>(out));

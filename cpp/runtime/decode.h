@@ -1,4 +1,5 @@
-// From the columns of a Batch to the blocks of a plan: types are matched once, values are checked as they are read.
+// From the columns of a Batch to the blocks of a plan: types are matched once, values are checked as they are
+// read.
 #pragma once
 
 #include <cstdint>
@@ -13,27 +14,29 @@
 namespace mlcore {
 
 // Whether a column of this type is accepted where the schema says `expected`; values may still be refused.
-// Accepted: the same type; integer to float and narrower to wider where no value is lost (checked value by value
-// where the type alone does not say: int64 to float64, uint64 to int64, decimal to float64 ...); a dictionary as its
-// values; any string layout; timestamps of any unit that agree on having a zone; Arrow `null` where nullable.
+// Accepted: the same type; integer to float and narrower to wider where no value is lost (checked value by
+// value where the type alone does not say: int64 to float64, uint64 to int64, decimal to float64 ...); a
+// dictionary as its values; any string layout; timestamps of any unit that agree on having a zone; Arrow
+// `null` where nullable.
 [[gnu::visibility("default")]] bool accepts(const ColumnSpec& expected, const ColumnView& found);
 
 // Matches columns by name. Throws one ErrorCode::input that lists every missing, extra, repeated and mistyped
-// column. `used[i]`: the plan reads schema column i; a column that is not used may be absent, and its type is not
-// looked at. Returns for each schema column its index in the batch, or -1.
+// column. `used[i]`: the plan reads schema column i; a column that is not used may be absent, and its type is
+// not looked at. Returns for each schema column its index in the batch, or -1.
 [[gnu::visibility("default")]] std::vector<int32_t> bind_columns(const std::vector<ColumnSpec>& schema,
-                                                                  const std::vector<bool>& used, const Batch& batch);
+                                                                 const std::vector<bool>& used,
+                                                                 const Batch& batch);
 
 // "the <subject> does not fit the model's columns: 3 problems", one per line; a single problem stands alone.
 [[gnu::visibility("default")]] std::string list_problems(std::string_view subject,
-                                                          const std::vector<std::string>& problems);
+                                                         const std::vector<std::string>& problems);
 
-// Decodes rows [first, first + n) of a column that `accepts` accepted into n elements of `as` (f64, f32, i64, str).
-// Numbers convert from the schema's type to `as` as C casts do, booleans to 0 and 1, dates and timestamps to ticks
-// of the schema's unit. Missing: NaN, a null StringRef with its kind, an error for i64 and for columns that are not
-// nullable. Strings are borrowed from the batch. Throws ErrorCode::input naming column, row and value; `row_base`
-// is added to the row in messages (rows of earlier batches). Neither allocates (unless it throws) nor locks.
-[[gnu::visibility("default")]] void decode(const ColumnSpec& spec, const ColumnView& column, int64_t first, int64_t n,
-                                            DType as, void* out, int64_t row_base = 0);
+// Decodes rows [first, first + n) of a column that `accepts` accepted into n elements of `as` (f64, f32, i64,
+// str). Numbers convert from the schema's type to `as` as C casts do, booleans to 0 and 1, dates and
+// timestamps to ticks of the schema's unit. Missing: NaN, a null StringRef with its kind, an error for i64
+// and for columns that are not nullable. Strings are borrowed from the batch. Throws ErrorCode::input naming
+// column, row and value. Neither allocates (unless it throws) nor locks.
+[[gnu::visibility("default")]] void decode(const ColumnSpec& spec, const ColumnView& column, int64_t first,
+                                           int64_t n, DType as, void* out);
 
 }  // namespace mlcore

@@ -14,10 +14,8 @@ std::string escaped(std::string_view bytes) {
   std::string out = "'";
   for (char c : bytes.substr(0, kShown)) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte < 0x7f)
-      out += c;
-    else
-      out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    if (byte >= 0x20 && byte < 0x7f) out += c;
+    else out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
   }
   return out + (bytes.size() > kShown ? "...'" : "'");
 }
@@ -35,8 +33,8 @@ struct TextReader {
       const int64_t lowest = load<Offset>(values.offsets, values.offset * kSize);
       const int64_t highest = load<Offset>(values.offsets, (values.offset + values.length) * kSize);
       if (lowest < 0 || begin < lowest || end < begin || end > highest)
-        fail(ErrorCode::input, context.where(i), ": expected string offsets in order between ", lowest, " and ",
-             highest, " but found ", begin, " and ", end);
+        fail(ErrorCode::input, context.where(i), ": expected string offsets in order between ", lowest,
+             " and ", highest, " but found ", begin, " and ", end);
       if (end > begin && !values.data)
         fail(ErrorCode::input, context.where(i), ": expected characters but found a null data buffer");
     }
@@ -57,7 +55,8 @@ struct TextReader {
         fail(ErrorCode::input, context.where(i), ": expected a string view inside its ", values.buffer_count,
              " buffers but found ", size, " bytes at ", start, " of buffer ", buffer);
       if (std::memcmp(view + 4, static_cast<const char*>(values.buffers[buffer]) + start, 4) != 0)
-        fail(ErrorCode::input, context.where(i), ": expected a string view with its text's prefix but found another");
+        fail(ErrorCode::input, context.where(i),
+             ": expected a string view with its text's prefix but found another");
     }
     return {static_cast<const char*>(values.buffers[buffer]) + start, size};
   }
@@ -72,8 +71,8 @@ struct TextReader {
       case Storage::refs:
         return load<StringRef>(values.data, element * static_cast<int64_t>(sizeof(StringRef)));
       default:
-        fail(ErrorCode::program, "column ", quoted(context.spec.name), ": expected a string column but found ",
-             found_type(context.column));
+        fail(ErrorCode::program, "column ", quoted(context.spec.name),
+             ": expected a string column but found ", found_type(context.column));
     }
     if (!values.trusted) {
       const std::string_view found(out.data, static_cast<size_t>(out.size));
@@ -86,8 +85,10 @@ struct TextReader {
     if (!context.spec.nullable) context.refuse(i, "a missing value in a column that is not nullable");
     if (kind == kNull && context.spec.distinguishes_missing)
       fail(ErrorCode::input, context.where(i),
-           ": expected None or NaN, which the model learned as different categories, but found a null that does not "
-           "say which; Arrow and pandas.NA have one null for both: pass NumPy objects, pandas object columns or rows");
+           ": expected None or NaN, which the model learned as different categories, but found a null that "
+           "does not "
+           "say which; Arrow and pandas.NA have one null for both: pass NumPy objects, pandas object columns "
+           "or rows");
     return {nullptr, kind};
   }
 };
@@ -99,11 +100,13 @@ void decode_text(const DecodeContext& context, int64_t n, StringRef* out) {
   const int64_t start = column.offset + context.first;
   const TextReader reader{context, column.dictionary ? *column.dictionary : column};
   for (int64_t i = 0; i < n; ++i) {
-    int64_t kind = column.storage == Storage::none ? int64_t{column.missing_kind} : missing_by_buffers(column, start + i);
+    int64_t kind = column.storage == Storage::none ? int64_t{column.missing_kind}
+                                                   : missing_by_buffers(column, start + i);
     int64_t element = start + i;
     if (kind == kPresent && column.dictionary) {
       element = dictionary_element(context, element, i);
-      kind = element == kNoElement ? int64_t{column.missing_kind} : missing_by_buffers(*column.dictionary, element);
+      kind = element == kNoElement ? int64_t{column.missing_kind}
+                                   : missing_by_buffers(*column.dictionary, element);
     }
     if (kind == kPresent) {
       const StringRef value = reader.text_at(element, i);

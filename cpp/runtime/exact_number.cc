@@ -100,7 +100,8 @@ std::string decimal_text(const void* bytes, int width, int32_t scale) {
   do digits.insert(digits.begin(), static_cast<char>('0' + value.divide(10)));
   while (!value.zero());
   const std::string sign = value.negative ? "-" : "";
-  if (scale <= 0) return scale == 0 ? sign + digits : sign + digits + "e" + text(-static_cast<int64_t>(scale));
+  if (scale <= 0)
+    return scale == 0 ? sign + digits : sign + digits + "e" + text(-static_cast<int64_t>(scale));
   if (scale > 80) return sign + digits + "e-" + text(static_cast<int64_t>(scale));
   const auto point = static_cast<size_t>(scale);
   if (digits.size() <= point) digits.insert(0, point + 1 - digits.size(), '0');

@@ -1,5 +1,5 @@
-// When a number of one type is exactly a number of another. Integer arithmetic only, so that neither rounding mode
-// nor flush-to-zero can change an answer.
+// When a number of one type is exactly a number of another. Integer arithmetic only, so that neither rounding
+// mode nor flush-to-zero can change an answer.
 #pragma once
 
 #include <bit>
@@ -41,7 +41,8 @@ constexpr float half_to_float(uint16_t half) {
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
   if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
   if (fraction == 0) return std::bit_cast<float>(sign);
-  const auto shift = static_cast<uint32_t>(std::countl_zero(fraction)) - 21;  // brings the first bit to position 10
+  const auto shift =
+      static_cast<uint32_t>(std::countl_zero(fraction)) - 21;  // brings the first bit to position 10
   fraction = (fraction << shift) & 0x3ffu;
   return std::bit_cast<float>(sign | ((113 - shift) << 23) | (fraction << 13));
 }
@@ -49,7 +50,8 @@ constexpr float half_to_float(uint16_t half) {
 // Whether a finite or non-finite double is a number of `kind`; NaN is one of each.
 bool exact_in_float(double value, Kind kind);
 
-// `width` bytes (4, 8, 16 or 32) of little-endian two's complement, times 10^-scale. False: no double equals it.
+// `width` bytes (4, 8, 16 or 32) of little-endian two's complement, times 10^-scale. False: no double equals
+// it.
 bool decimal_to_double(const void* bytes, int width, int32_t scale, double& out);
 std::string decimal_text(const void* bytes, int width, int32_t scale);
 
