@@ -191,9 +191,15 @@ def test_timestamps_and_dates() -> None:
     )
     for unit in ("us", "ns", "ms"):
         frame = pd.DataFrame({"when": days.as_unit(unit)})
+        # nanoseconds of our time are exact in an integer block only, which has no missing value
+        rows = new.astype(frame.dtypes.to_dict()) if unit != "ns" else new.dropna().astype(frame.dtypes.to_dict())
         for estimator in (OneHotEncoder(handle_unknown="ignore"), OneHotEncoder()):
             estimator.fit(frame)
-            assert assert_agreement(estimator, new.astype(frame.dtypes.to_dict()), sample=frame) >= 2
+            assert assert_agreement(estimator, rows, sample=frame) >= 2
+        if unit == "ns":
+            model = compiled(OneHotEncoder(handle_unknown="ignore").fit(frame), frame)
+            with pytest.raises(InputError, match="missing value"):
+                model.transform(new.astype(frame.dtypes.to_dict()))
 
 
 def test_dates_and_zoned_times_are_compared_as_instants() -> None:

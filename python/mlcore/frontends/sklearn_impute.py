@@ -125,16 +125,22 @@ def _block_type(frame: Frame, index: int, dtype: np.dtype[Any], text: bool | Non
 
 
 def _blocks(
-    frame: Frame, dtype: np.dtype[Any], marker: _Marker, ctx: Context, texts: Sequence[bool | None]
+    frame: Frame,
+    dtype: np.dtype[Any],
+    marker: _Marker,
+    ctx: Context,
+    texts: Sequence[bool | None],
+    unread: Sequence[int] = (),
 ) -> list[_Block]:
     if dtype != np.float64:
         if any(part.column is not None and part.column.logical == "uint64" for part in frame.parts):
             ctx.refuse("columns of uint64 beside integers", alternative="cast them to int64 or float64")
         # the original keeps integers as they are, and so has no missing value among them
         frame = present(frame, ctx)
-    types = [_block_type(frame, index, dtype, texts[index], ctx) for index in range(frame.width)]
+    read = [index for index in range(frame.width) if index not in unread]
+    types = {index: _block_type(frame, index, dtype, texts[index], ctx) for index in read}
     blocks: list[_Block] = []
-    for block_type, run in groupby(range(frame.width), key=lambda index: types[index]):
+    for block_type, run in groupby(read, key=lambda index: types[index]):
         columns = list(run)
         value = frame.take(columns).block(block_type)
         # an object array is searched for NaN only, a float array for infinity too
@@ -203,8 +209,12 @@ def _imputer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     texts = [None if _is_nan(statistic) else isinstance(statistic, str) for statistic in statistics]
     if dtype.kind in "iu" and fitted.kind == "f":
         dtype = np.dtype(np.float64)  # the missing values that it met have made floats of its integers
-    blocks = _blocks(frame, dtype, marker, ctx, texts)
     dropped = [not estimator.keep_empty_features and _is_nan(statistic) for statistic in statistics]
+    # a dropped column of objects is not looked at by the original, and its type may be unknown
+    unread = []
+    if dtype.kind == "O" and marker.allows_nan and estimator.indicator_ is None:
+        unread = [index for index, kind in enumerate(frame.kinds()) if kind is None and dropped[index]]
+    blocks = _blocks(frame, dtype, marker, ctx, texts, unread)
     parts = []
     zeros = frame.explicit_zeros
     for block in blocks:

@@ -212,10 +212,17 @@ def _typed(logical: str, values: Array) -> Array:
     if logical == "string" or values.dtype.kind == "O":
         return values
     if logical.startswith("timestamp"):
-        unit = logical[len("timestamp[") :].rstrip("]").split(",")[0]
-        return values.astype(np.int64).astype(f"datetime64[{unit}]")
+        unit, _, zone = logical[len("timestamp[") : -1].partition(", ")
+        times = values.astype(np.int64).astype(f"datetime64[{unit}]")
+        if not zone:
+            return times
+        import pandas as pd
+
+        return pd.DatetimeIndex(times).tz_localize("UTC").tz_convert(zone)
     if logical.startswith("date"):
-        return values.astype(np.int64).astype("datetime64[D]" if logical == "date32" else "datetime64[ms]")
+        # dates reach the original as Python objects, which is what pandas makes of an Arrow date
+        days = values.astype(np.int64).astype("datetime64[D]" if logical == "date32" else "datetime64[ms]")
+        return days.astype("datetime64[D]").astype(object)
     if logical in ("float64", "float32", "float16"):
         return values.astype(logical)
     # an integer column with missing values reaches the original as NumPy and pandas have it: as float64
