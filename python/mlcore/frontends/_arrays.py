@@ -24,18 +24,31 @@ def numeric_dtype(frame: Frame, ctx: Context) -> np.dtype[Any]:
                 column=frame.label(index),
                 alternative="encode the column first",
             )
-        if kind is not None and kind.startswith(("timestamp", "date")):
+        if kind is not None and kind.startswith("date"):
             ctx.refuse(
                 f"expected a numeric column but found {kind}",
                 column=frame.label(index),
-                alternative="turn times into numbers before fitting",
+                alternative="turn dates into numbers before fitting",
             )
+    times = {kind for kind in frame.kinds() if _is_time(kind)}
+    if times and set(frame.kinds()) != times or len(times) > 1:
+        ctx.refuse(
+            "expected numeric columns but found times beside other types",
+            column=next(frame.label(index) for index, kind in enumerate(frame.kinds()) if _is_time(kind)),
+            alternative="give the time columns a step of their own",
+        )
+    if times:
+        return np.dtype(np.float64)
     dtype = frame.array_dtype()
     if dtype.kind == "O":
         return np.dtype(np.float64)
     if dtype == np.float16:
         ctx.refuse("arithmetic in float16 is not supported", alternative="fit on float32 or float64")
     return dtype
+
+
+def _is_time(kind: str | None) -> bool:
+    return kind is not None and kind.startswith("timestamp")
 
 
 def check(ctx: Context, value: Value, *, nan: bool = False, inf: bool = False) -> Value:
@@ -46,7 +59,7 @@ def check(ctx: Context, value: Value, *, nan: bool = False, inf: bool = False) -
 
 
 def present(frame: Frame, ctx: Context) -> Frame:
-    """Refuse missing values in integer and boolean columns of the table.
+    """Refuse missing values in integer, boolean and time columns of the table.
 
     One missing value makes floats or objects of the whole column in the original, and with it other numbers of the
     other columns; where that matters the batch is refused. 64-bit integers are read exactly.
@@ -54,7 +67,11 @@ def present(frame: Frame, ctx: Context) -> Frame:
     parts = []
     for part in frame.parts:
         kind = None if part.column is None else part.column.logical
-        if part.column is None or kind is None or kind.startswith("timestamp") or kind_dtype(kind).kind not in "iub":
+        if part.column is not None and _is_time(kind):
+            # the original reads a missing time as the smallest int64, and goes on
+            parts.append(Part(value=ctx.raw_value(part.column, "i64")))
+            continue
+        if part.column is None or kind is None or kind_dtype(kind).kind not in "iub":
             parts.append(part)
             continue
         if kind == "int64":
@@ -68,8 +85,11 @@ def present(frame: Frame, ctx: Context) -> Frame:
 
 def float_block(frame: Frame, ctx: Context, *, nan: bool = False, inf: bool = False) -> Value:
     """``check_array(X, dtype=FLOAT_DTYPES)``: float32 stays, all else becomes float64; sparse input too."""
-    if numeric_dtype(frame, ctx) == np.float32:
-        return check(ctx, present(frame, ctx).block("f32"), nan=nan, inf=inf)
+    dtype = numeric_dtype(frame, ctx)
+    if dtype == np.float32 or any(_is_time(kind) for kind in frame.kinds()):
+        frame = present(frame, ctx)
+    if dtype == np.float32:
+        return check(ctx, frame.block("f32"), nan=nan, inf=inf)
     return check(ctx, frame.block("f64"), nan=nan, inf=inf)
 
 
