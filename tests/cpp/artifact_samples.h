@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/sha256.h"
@@ -32,46 +33,57 @@ inline Bytes bytes_of(std::string_view text) {
 }
 
 template <class T>
-mlcore::Constant constant(mlcore::DType type, const std::vector<T>& values) {
-  return {type, {static_cast<int64_t>(values.size())}, std::as_bytes(std::span(values))};
+mlcore::Constant constant(mlcore::DType type, const std::vector<T>& values, std::vector<int64_t> shape = {}) {
+  if (shape.empty()) shape = {static_cast<int64_t>(values.size())};
+  return {type, std::move(shape), std::as_bytes(std::span(values))};
 }
 
 inline mlcore::Constant strings(const std::vector<std::string_view>& values) {
   return mlcore::Constant::strings(values);
 }
 
-// Two columns, every element type, every field of the header set to something.
+// A model that loads: every element type, every field of the header set to something.
 inline mlcore::Program program() {
   using namespace mlcore;
   Program out;
   out.schema = {{"amount", {Kind::float64, TimeUnit::nano, {}}, true, false},
                 {"straße", {Kind::string, TimeUnit::nano, {}}, false, true},
                 {"at", {Kind::timestamp, TimeUnit::micro, "Europe/Paris"}, true, false}};
-  out.nodes.push_back(
-      {"column", "pipeline", {}, {{"column", int64_t{0}}, {"dtype", std::string("f64")}}, {}, {}});
-  out.nodes.push_back(
-      {"column", "pipeline", {}, {{"column", int64_t{1}}, {"dtype", std::string("str")}}, {}, {}});
-  out.nodes.push_back({"encode",
-                       "pipeline / a \"quoted\"\tstep",
-                       {1},
-                       {{"unknown", std::string("code")}, {"null_code", int64_t{-1}}},
-                       {{"keys", 0}, {"codes", 1}},
-                       {}});
-  out.nodes.push_back({"clip", "pipeline", {0}, {{"flag", true}}, {{"lo", 2}, {"hi", 3}}, {}});
+  const std::string f64 = "f64";
+  out.nodes = {{"column", "pipeline", {}, {{"column", int64_t{0}}, {"dtype", f64}}, {}, {}},
+               {"column", "pipeline", {}, {{"column", int64_t{1}}, {"dtype", std::string("str")}}, {}, {}},
+               {"encode",
+                "pipeline / a \"quoted\"\tstep",
+                {1},
+                {{"unknown", std::string("code")}, {"null_code", int64_t{-1}}},
+                {{"keys", 0}, {"codes", 1}},
+                {}},
+               {"clip", "pipeline", {0}, {}, {{"lo", 2}, {"hi", 3}}, {}},
+               {"dot",
+                "pipeline",
+                {0},
+                {{"accumulate", std::string("sequential")}, {"skip_missing", true}},
+                {{"weights", 3}},
+                {}},
+               {"argmax", "pipeline", {4}, {}, {}, {}},
+               {"one_hot", "pipeline", {2}, {{"width", int64_t{3}}, {"dtype", f64}}, {}, {}}};
   out.constants = {strings({"red", "", "grün"}),
                    constant<int32_t>(DType::i32, {2, 0, 1}),
                    constant<double>(DType::f64, {-0.0}),
-                   constant<float>(DType::f32, {1.5F}),
+                   constant<double>(DType::f64, {1.5}, {1, 1}),
                    constant<int64_t>(DType::i64, {7, -9}),
                    constant<uint32_t>(DType::u32, {1U << 31}),
                    constant<double>(DType::f64, {1.0, 2.0}),
-                   strings({"red", "green"}),
+                   strings({"red", ""}),
                    constant<uint8_t>(DType::u8, {0, 3}),
-                   constant<int32_t>(DType::i32, {1, 0}),
-                   constant<double>(DType::f64, {1.0, 1.5})};
-  out.outputs = {{"predict", -1, 2, "int64", true, {"class"}, 4},
-                 {"transform", -1, 3, "float64", false, {"a", "b\n"}, -1}};
-  out.golden = {2, {6, 7, -1}, {-1, 8, -1}, {9, 10}};
+                   constant<int64_t>(DType::i64, {0, 0}),
+                   constant<double>(DType::f64, {1.0, 1.5}),
+                   constant<double>(DType::f64, {0, 0, 1, 0, 0, 0}),
+                   constant<float>(DType::f32, {1.5F})};
+  out.outputs = {{"predict", -1, 5, "int64", true, {"class"}, 4},
+                 {"transform", 0, 3, "float64", false, {"a\n"}, -1},
+                 {"transform", 1, 6, "float64", false, {"x", "", "语"}, -1}};
+  out.golden = {2, {6, 7, -1}, {-1, 8, -1}, {9, 10, 11}};
   out.provenance = {{"library", "xgboost 3.2.0"}, {"note", "tab\t, quote\", backslash\\, \x7f, 語"}};
   return out;
 }

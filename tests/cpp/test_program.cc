@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(missing_constant_names_step_and_constant) {
     BOOST_TEST(error.what() ==
                std::string("op 'column' of step 'pipeline': expected constant 'edges' but found none"));
   }
-  for (int32_t index : {-1, 11, std::numeric_limits<int32_t>::max()}) {
+  for (int32_t index : {-1, 13, std::numeric_limits<int32_t>::max()}) {
     sample.nodes[2].constants["keys"] = index;
     BOOST_CHECK_THROW(sample.constant(sample.nodes[2], "keys"), Error);
   }
