@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mlcore import __name__ as _package
 from mlcore import _core
-from mlcore.containers import infer_schema
+from mlcore.containers import batches, infer_schema
 from mlcore.errors import InputError, Problem, UnsupportedError
 from mlcore.frontends import load_all
 from mlcore.frontends._names import feature_names
@@ -172,9 +172,16 @@ def _input_frame(ctx: Context, estimator: Any, sample: object) -> Frame:
     types: dict[str, tuple[str, bool]] = {}
     if sample is not None:
         found = infer_schema(sample)
+        gaps = _integers_with_gaps(sample, found)
+        found = [(name, "float64" if name in gaps else logical, nullable) for name, logical, nullable in found]
         if names is not None and [name for name, *_ in found] != names:
-            by_position = all(name == f"x{index}" for index, (name, *_) in enumerate(found)) and len(found) == len(names)
-            if by_position:
+            by_position = all(name == f"x{index}" for index, (name, *_) in enumerate(found)) and len(found) == len(
+                names
+            )
+            # LightGBM writes "my amount" down as "my_amount"; the caller's name is the one that counts
+            if [name.replace(" ", "_") for name, *_ in found] == names:
+                names = [name for name, *_ in found]
+            elif by_position:
                 found = [(name, *rest) for name, (_, *rest) in zip(names, found, strict=True)]
             missing = [name for name in names if name not in {column for column, *_ in found}]
             extra = [column for column, *_ in found if column not in names]
@@ -201,6 +208,22 @@ def _input_frame(ctx: Context, estimator: Any, sample: object) -> Frame:
         ctx.declare(column)
         parts.append(Part(column=column))
     return Frame(ctx, parts, columns if names is not None else None)
+
+
+def _integers_with_gaps(sample: object, found: Sequence[tuple[str, str | None, bool]]) -> set[str]:
+    """Integer columns with a missing value: NumPy and pandas hand them to the original as float64.
+
+    A float64 column of the schema takes integers too, and checks that none loses a digit.
+    """
+    integers = [name for name, logical, _ in found if logical is not None and logical.startswith(("int", "uint"))]
+    if not integers:
+        return set()
+    schema = [
+        {"name": name, "type": logical or "float64", "nullable": True, "distinguishes_missing": False}
+        for name, logical, _ in found
+    ]
+    pieces = batches(sample, schema)
+    return {name for name in integers for piece in pieces if np.isnan(piece.decode(name, "float64", "f64")).any()}
 
 
 def _finish(ctx: Context, outputs: Outputs, provenance: dict[str, str]) -> _core.Model:
