@@ -10,9 +10,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import numpy as np
-
 import mlcore
+import numpy as np
 from mlcore.datasets import transactions
 
 ROWS = 100_000
@@ -132,7 +131,10 @@ def _original(case: str) -> Engine:
     path = Path(mkdtemp()) / "model.joblib"
     _, seconds = _timed(lambda: joblib.dump(estimator, path))
     return Engine(
-        lambda rows: estimator.predict_proba(_head(table, rows))[:, 1], lambda: joblib.load(path), seconds, path.stat().st_size
+        lambda rows: estimator.predict_proba(_head(table, rows))[:, 1],
+        lambda: joblib.load(path),
+        seconds,
+        path.stat().st_size,
     )
 
 
@@ -150,7 +152,10 @@ def _mlcore(case: str) -> Engine:
 
         table = pyarrow.Table.from_pandas(table, preserve_index=False).combine_chunks()
     return Engine(
-        lambda rows: model.predict_proba(table.slice(0, rows) if hasattr(table, "slice") else table[:rows])[:, 1], lambda: mlcore.load(path), seconds, path.stat().st_size
+        lambda rows: model.predict_proba(table.slice(0, rows) if hasattr(table, "slice") else table[:rows])[:, 1],
+        lambda: mlcore.load(path),
+        seconds,
+        path.stat().st_size,
     )
 
 
@@ -192,7 +197,9 @@ def _onnxruntime(case: str) -> Engine:
     try:
         proto, seconds = _timed(
             lambda: convert_sklearn(
-                estimator, initial_types=inputs, options={id(estimator): {"zipmap": False}},
+                estimator,
+                initial_types=inputs,
+                options={id(estimator): {"zipmap": False}},
                 target_opset={"": 17, "ai.onnx.ml": 3},
             )
         )
@@ -210,7 +217,9 @@ def _onnxruntime(case: str) -> Engine:
         raise NotImplementedError(f"{type(error).__name__}: {str(error)[:120]}") from error
     return Engine(
         lambda rows: session.run(names, {name: values[:rows] for name, values in feeds.items()})[1][:, 1],
-        load, seconds, len(data),
+        load,
+        seconds,
+        len(data),
     )
 
 
@@ -225,5 +234,7 @@ def _treelite(case: str) -> Engine:
     out = io.BytesIO(data)
     return Engine(
         lambda rows: treelite.gtil.predict(model, table[:rows], nthread=1).reshape(rows, -1)[:, -1],
-        lambda: treelite.Model.deserialize_bytes(out.getvalue()), seconds, len(data),
+        lambda: treelite.Model.deserialize_bytes(out.getvalue()),
+        seconds,
+        len(data),
     )

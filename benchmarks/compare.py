@@ -13,7 +13,7 @@ from run import results
 
 
 def ratios(path: Path) -> dict[str, float]:
-    """mlcore's time as a share of the original's, per pipeline and batch size."""
+    """Mlcore's time as a share of the original's, per pipeline and batch size."""
     found = results(path)["predict"]
     return {
         f"{case}, {rows} rows": one["median"] / found[case, rows, "original"]["median"]

@@ -17,8 +17,8 @@ HERE = Path(__file__).resolve().parent
 def measure(folder: Path, select: str | None) -> Path:
     """Run pytest-benchmark; the JSON file it wrote."""
     path = folder / "bench.json"
-    command = [sys.executable, "-m", "pytest", str(HERE), "-q", "--benchmark-only", f"--benchmark-json={path}",
-               "-c", str(HERE / "pytest.ini"), "--benchmark-columns=median,iqr,rounds", "--benchmark-sort=name"]  # fmt: skip
+    command = [sys.executable, "-m", "pytest", str(HERE), "-q", "-c", str(HERE / "pytest.ini"), "--benchmark-only"]
+    command += [f"--benchmark-json={path}", "--benchmark-columns=median,iqr,rounds", "--benchmark-sort=name"]
     subprocess.run(command + (["-k", select] if select else []), check=True)
     return path
 
@@ -45,7 +45,8 @@ def table(found: dict[str, dict[tuple[str, ...], dict[str, Any]]]) -> str:
     """The Markdown table: medians and how many times faster than the original."""
     engines = ["original", "mlcore", "onnxruntime", "treelite"]
     lines = [
-        f"Measured {date.today().isoformat()} on {cpu()}, one thread, medians of one run; `x` is the original's time over the engine's.",
+        f"Measured {date.today().isoformat()} on {cpu()}, one thread, medians of one run with outputs checked first;",
+        "`x` is the original's time over the engine's, rows off differ from the original by more than 1e-6.",
         "",
         "| pipeline | rows | " + " | ".join(engines) + " |",
         "|---|---:|" + "---:|" * len(engines),
@@ -68,9 +69,13 @@ def table(found: dict[str, dict[tuple[str, ...], dict[str, Any]]]) -> str:
     lines += ["", "| pipeline | engine | convert and save | load | size |", "|---|---|---:|---:|---:|"]
     for (case, engine), one in found["load"].items():
         size = one["size"] / 1024
-        lines.append(f"| {case} | {engine} | {_time(one['convert_seconds'])} | {_time(one['median'])} | {size:,.0f} KiB |")
+        lines.append(
+            f"| {case} | {engine} | {_time(one['convert_seconds'])} | {_time(one['median'])} | {size:,.0f} KiB |"
+        )
     for (engine,), one in found["peak_memory"].items():
-        lines.append(f"| table-xgboost, 100,000 rows | {engine} | | peak memory | {one['peak_bytes'] / 2**20:,.0f} MiB |")
+        lines.append(
+            f"| table-xgboost, 100,000 rows | {engine} | | peak memory | {one['peak_bytes'] / 2**20:,.0f} MiB |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -33,8 +33,9 @@ def supported() -> str:
     lines = [
         NOTE + "# Supported matrix",
         "",
-        "Every constructor parameter and fitted attribute of these classes is honoured, or refused by name as the table says; a test compares",
-        "the registry with the classes' signatures, so that a new library version cannot add one silently. Anything else is an `UnsupportedError`.",
+        "Every constructor parameter and fitted attribute of these classes is honoured, or refused by name as the table",
+        "says; a test compares the registry with the classes' signatures, so that a new library version cannot add one",
+        "silently. Anything else is an `UnsupportedError`.",
         "",
         "| Library | Supported versions |",
         "|---|---|",
@@ -43,7 +44,13 @@ def supported() -> str:
         f"{len(entries())} classes. CI tests the versions pinned in `requirements/ci.txt`.",
     ]
     for kind, title in (("model", "Models"), ("meta", "Estimators that hold others"), ("transform", "Transforms")):
-        lines += ["", f"## {title}", "", "| Class | Bit-exact, except | Notes | Parameters with conditions |", "|---|---|---|---|"]
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| Class | Bit-exact, except | Notes | Parameters with conditions |",
+            "|---|---|---|---|",
+        ]
         for entry in entries():
             if entry.kind == kind:
                 exact = _cell(entry.tolerance) or "all"
@@ -59,7 +66,10 @@ def command_line() -> str:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
                 lines += ["", f"## mlcore {name}", "", "```text", command.format_help().rstrip(), "```"]
-    lines += ["", "Exit codes: 0 done, 1 something to complain about (a problem, a difference, an error), 2 wrong usage."]
+    lines += [
+        "",
+        "Exit codes: 0 done, 1 something to complain about (a problem, a difference, an error), 2 wrong usage.",
+    ]
     return "\n".join(lines) + "\n"
 
 

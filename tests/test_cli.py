@@ -6,20 +6,19 @@ import json
 from pathlib import Path
 
 import joblib
+import mlcore
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from mlcore.cli import main
+from mlcore.datasets import transactions
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-import mlcore
-from mlcore.cli import main
-from mlcore.datasets import transactions
 
 COLUMNS = ["amount", "balance", "merchant"]
 
@@ -52,7 +51,9 @@ def run(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-def test_compile_writes_a_model_and_warns_of_pickles(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compile_writes_a_model_and_warns_of_pickles(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "m.mlc"
     assert run("compile", folder / "pipe.joblib", "--sample", folder / "data.csv", "-o", out) == 0
     printed = capsys.readouterr()
@@ -136,7 +137,9 @@ def test_verify(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_verify_finds_another_model(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pipeline, X = _pipeline(iterations=6, seed=3)
     mlcore.compile(pipeline, X).save(tmp_path / "other.mlc")
-    assert run("verify", tmp_path / "other.mlc", "--against", folder / "pipe.joblib", "--data", folder / "data.csv") == 1
+    assert (
+        run("verify", tmp_path / "other.mlc", "--against", folder / "pipe.joblib", "--data", folder / "data.csv") == 1
+    )
     assert "mismatches" in capsys.readouterr().out
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import mlcore
 import numpy as np
 import pandas as pd
 import pytest
+from mlcore.errors import InputError, ParityError, UnsupportedError
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -14,12 +16,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-import mlcore
-from mlcore.errors import InputError, ParityError, UnsupportedError
-
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(120, 3))
-FRAME = pd.DataFrame({"age": RNG.integers(18, 90, 120), "income": RNG.normal(size=120), "job": RNG.choice(["a", "b"], 120)})
+FRAME = pd.DataFrame(
+    {"age": RNG.integers(18, 90, 120), "income": RNG.normal(size=120), "job": RNG.choice(["a", "b"], 120)}
+)
 
 
 @pytest.mark.parametrize(

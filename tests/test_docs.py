@@ -12,9 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import mlcore
+import pytest
 from mlcore.cli import build_parser
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,7 +44,9 @@ def test_commands_parse(page: Path) -> None:
 
 
 def _modules() -> list[str]:
-    return [m.name for m in pkgutil.walk_packages(mlcore.__path__, "mlcore.") if not m.name.endswith(("_core", "libmlcore"))]
+    return [
+        m.name for m in pkgutil.walk_packages(mlcore.__path__, "mlcore.") if not m.name.endswith(("_core", "libmlcore"))
+    ]
 
 
 @pytest.mark.parametrize("name", _modules())

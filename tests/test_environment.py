@@ -10,14 +10,13 @@ import sys
 import threading
 from collections.abc import Callable
 
+import mlcore
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
-
-import mlcore
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
@@ -59,7 +58,9 @@ def _with_mxcsr(bits: int, call: Callable[[], bytes]) -> bytes:
         libm.fesetenv(saved)
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.uname().machine != "x86_64", reason="reads MXCSR through glibc x86-64")
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.uname().machine != "x86_64", reason="reads MXCSR through glibc x86-64"
+)
 @pytest.mark.parametrize(
     "bits",
     [1 << 15, 1 << 6, (1 << 15) | (1 << 6), 1 << 13, 2 << 13, 3 << 13],
@@ -158,7 +159,10 @@ def test_environment_variables_and_hash_seed(model: mlcore.Model, tmp_path) -> N
         "print([hashlib.sha256(np.asarray(m.call(k, X)).tobytes()).hexdigest() for k in m.methods], m.to_bytes().hex()[-64:])"
     )
     found = set()
-    for extra in ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "LC_ALL": "C", "OMP_NUM_THREADS": "7"}):
+    for extra in (
+        {"PYTHONHASHSEED": "1"},
+        {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "LC_ALL": "C", "OMP_NUM_THREADS": "7"},
+    ):
         command = [sys.executable, "-c", script, str(path), str(tmp_path / "x.npy")]
         found.add(subprocess.run(command, check=True, capture_output=True, env=os.environ | extra).stdout)
     assert len(found) == 1
@@ -180,5 +184,7 @@ assert threading.active_count() == 1
 assert before == {s: signal.getsignal(s) for s in before}
 print(spent)
 """
-    times = [float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout) for _ in range(5)]
+    times = [
+        float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout) for _ in range(5)
+    ]
     assert min(times) < 0.150

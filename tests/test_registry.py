@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from mlcore.frontends import load_all
 from mlcore.frontends.registry import Entry, entries, entry_for
 

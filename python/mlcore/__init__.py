@@ -8,6 +8,7 @@ True
 from __future__ import annotations
 
 from mlcore._core import __version__
+from mlcore.compiler import check, compile
 from mlcore.errors import (
     ArtifactError,
     ArtifactIOError,
@@ -18,7 +19,6 @@ from mlcore.errors import (
     ProgramError,
     UnsupportedError,
 )
-from mlcore.compiler import check, compile
 from mlcore.model import Model, load
 
 __all__ = [

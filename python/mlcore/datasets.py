@@ -14,14 +14,22 @@ __all__ = ["transactions"]
 
 Array = npt.NDArray[Any]
 
-_MERCHANTS = ("grocery", "fuel", "travel", "electronics", "jewellery", "gambling", "pharmacy", "restaurant", "streaming")
+_MERCHANTS = (
+    "grocery",
+    "fuel",
+    "travel",
+    "electronics",
+    "jewellery",
+    "gambling",
+    "pharmacy",
+    "restaurant",
+    "streaming",
+)
 _COUNTRIES = ("NL", "DE", "FR", "BE", "GB", "US", "BR", "NG", "RU", "CN")
 _CHANNELS = ("chip", "contactless", "online", "magstripe", "atm")
 
 
-def transactions(
-    rows: int = 10_000, *, seed: int = 0, unseen: float = 0.0, as_frame: bool = True
-) -> tuple[Any, Array]:
+def transactions(rows: int = 10_000, *, seed: int = 0, unseen: float = 0.0, as_frame: bool = True) -> tuple[Any, Array]:
     """Card transactions with a fraud label: strings, nulls, heavy tails, timestamps, rare categories.
 
     Parameters

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ArtifactError", "ArtifactIOError", "InputError", "MlcoreError", "ParityError", "Problem", "ProgramError", "UnsupportedError"]
+__all__ = [
+    "ArtifactError",
+    "ArtifactIOError",
+    "InputError",
+    "MlcoreError",
+    "ParityError",
+    "Problem",
+    "ProgramError",
+    "UnsupportedError",
+]
 
 
 class MlcoreError(Exception):
@@ -88,4 +97,6 @@ class UnsupportedError(MlcoreError, TypeError):
         self.problems = list(problems)
         count = len(self.problems)
         head = f"cannot compile: {count} problem{'s' if count != 1 else ''}"
-        super().__init__("\n".join([head, *(f"  {index}. {problem}" for index, problem in enumerate(self.problems, 1))]))
+        super().__init__(
+            "\n".join([head, *(f"  {index}. {problem}" for index, problem in enumerate(self.problems, 1))])
+        )

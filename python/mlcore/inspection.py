@@ -140,7 +140,9 @@ def _schema_changes(old: Model, new: Model) -> Iterator[str]:
         yield f"input {name!r} is new ({after[name]['type']})"
     for name in before:
         if name in after and before[name] != after[name]:
-            changed = [f"{k} {before[name][k]} -> {after[name][k]}" for k in before[name] if before[name][k] != after[name][k]]
+            changed = [
+                f"{k} {before[name][k]} -> {after[name][k]}" for k in before[name] if before[name][k] != after[name][k]
+            ]
             yield f"input {name!r}: {', '.join(changed)}"
     common = [name for name in before if name in after]
     if common != [name for name in after if name in before]:

@@ -68,7 +68,7 @@ def run_demo(output: Path, rows: int) -> None:
         theirs = _timed(lambda part=part: pipeline.predict_proba(part), 0.5)  # type: ignore[misc]
         ours = _timed(lambda part=part: loaded.predict_proba(part), 0.5)  # type: ignore[misc]
         print(f"   {count:>7,}  {_duration(theirs):>10}  {_duration(ours):>10}  {theirs / ours:>5.1f}x")
-    row = {key: value for key, value in fresh.iloc[0].items()}
+    row = dict(fresh.iloc[0].items())
     ours = _timed(lambda: loaded.row(row), 0.5)
     theirs = _timed(lambda: pipeline.predict_proba(fresh.iloc[:1]), 0.5)
     print(f"   {'row()':>7}  {_duration(theirs):>10}  {_duration(ours):>10}  {theirs / ours:>5.0f}x")

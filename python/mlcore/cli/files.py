@@ -21,7 +21,8 @@ __all__ = ["add_commands", "output_table"]
 def add_commands(commands: Any) -> None:
     """Add the subcommands to the parser."""
     predict = commands.add_parser(
-        "predict", help="predict a file, also one larger than memory",
+        "predict",
+        help="predict a file, also one larger than memory",
         description="Predict the rows of a CSV, Parquet or Arrow file in batches. Columns that the model does not read "
         "are passed over. The output appears only when every row was predicted.",
     )
@@ -29,7 +30,9 @@ def add_commands(commands: Any) -> None:
     predict.add_argument("data", type=Path, help="a .csv, .parquet or .arrow file")
     predict.add_argument("-o", "--output", type=Path, required=True, help="a .csv, .parquet or .arrow file")
     predict.add_argument(
-        "--method", action="append", help="what to write; repeat for several (default: predict and predict_proba, else transform)"
+        "--method",
+        action="append",
+        help="what to write; repeat for several (default: predict and predict_proba, else transform)",
     )
     predict.set_defaults(run=_predict)
 

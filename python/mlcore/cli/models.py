@@ -22,13 +22,16 @@ __all__ = ["add_commands"]
 
 def add_commands(commands: Any) -> None:
     """Add the subcommands to the parser."""
-    inspect = commands.add_parser("inspect", help="say what an artifact holds", description="Say what an .mlc file holds.")
+    inspect = commands.add_parser(
+        "inspect", help="say what an artifact holds", description="Say what an .mlc file holds."
+    )
     inspect.add_argument("model", type=Path)
     inspect.add_argument("--json", action="store_true", help="print the facts as JSON")
     inspect.set_defaults(run=_inspect)
 
     compare = commands.add_parser(
-        "diff", help="say what changed between two artifacts",
+        "diff",
+        help="say what changed between two artifacts",
         description="Say which step, threshold, category or tree changed; the exit code is 1 if anything did.",
     )
     compare.add_argument("old", type=Path)
@@ -36,7 +39,8 @@ def add_commands(commands: Any) -> None:
     compare.set_defaults(run=_diff)
 
     bench = commands.add_parser(
-        "bench", help="time an artifact on a table",
+        "bench",
+        help="time an artifact on a table",
         description="Time an .mlc file on the rows of a table, one row at a time and in batches.",
     )
     bench.add_argument("model", type=Path)
@@ -45,7 +49,8 @@ def add_commands(commands: Any) -> None:
     bench.set_defaults(run=_bench)
 
     demo = commands.add_parser(
-        "demo", help="the whole way on generated data",
+        "demo",
+        help="the whole way on generated data",
         description="Fit a pipeline on generated card transactions, compile it, prove parity, time it, write the file.",
     )
     demo.add_argument("-o", "--output", type=Path, default=Path("demo.mlc"), help="the file to write")

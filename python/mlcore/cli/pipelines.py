@@ -20,8 +20,11 @@ _TRUST = "reading {path} runs code stored in it: only open files you trust. An .
 def add_commands(commands: Any) -> None:
     """Add the subcommands to the parser."""
     compile_ = commands.add_parser(
-        "compile", help="compile a fitted pipeline and prove parity", description="Compile a fitted pipeline saved with "
-        "joblib or pickle into an .mlc file, and prove that it gives the same numbers. " + _TRUST.format(path="a joblib file"),
+        "compile",
+        help="compile a fitted pipeline and prove parity",
+        description="Compile a fitted pipeline saved with "
+        "joblib or pickle into an .mlc file, and prove that it gives the same numbers. "
+        + _TRUST.format(path="a joblib file"),
     )
     compile_.add_argument("pipeline", type=Path, help="fitted pipeline, saved with joblib.dump or pickle")
     compile_.add_argument("--sample", type=Path, help="CSV, Parquet or Arrow file with rows as the pipeline takes them")
@@ -31,7 +34,8 @@ def add_commands(commands: Any) -> None:
     compile_.set_defaults(run=_compile)
 
     check = commands.add_parser(
-        "check", help="list everything that keeps a pipeline from compiling",
+        "check",
+        help="list everything that keeps a pipeline from compiling",
         description="List all unsupported steps of a pipeline in one pass; the exit code is 1 if there are any.",
     )
     check.add_argument("pipeline", type=Path)
@@ -39,7 +43,8 @@ def add_commands(commands: Any) -> None:
     check.set_defaults(run=_check)
 
     verify = commands.add_parser(
-        "verify", help="compare an artifact with the pipeline it came from",
+        "verify",
+        help="compare an artifact with the pipeline it came from",
         description="Compare an .mlc file with the original pipeline, row by row; the exit code is 1 if a row differs.",
     )
     verify.add_argument("model", type=Path, help="an .mlc file")
@@ -57,7 +62,9 @@ def read_pipeline(path: Path) -> Any:
     try:
         return joblib.load(path)
     except Exception as error:  # unpickling foreign bytes may raise anything
-        raise InputError(f"{path}: expected a pipeline saved with joblib or pickle: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"{path}: expected a pipeline saved with joblib or pickle: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _sample(path: Path | None, pipeline: Any) -> Any:

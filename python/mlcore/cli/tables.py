@@ -64,7 +64,9 @@ class TableReader:
         self._close()
 
 
-def open_table(path: Path, schema: Sequence[dict[str, Any]] | None = None, columns: Sequence[str] | None = None) -> TableReader:
+def open_table(
+    path: Path, schema: Sequence[dict[str, Any]] | None = None, columns: Sequence[str] | None = None
+) -> TableReader:
     """Open a CSV, Parquet or Arrow file for reading in batches.
 
     Parameters
@@ -85,7 +87,9 @@ def open_table(path: Path, schema: Sequence[dict[str, Any]] | None = None, colum
     if not path.is_file():
         raise InputError(f"{path}: expected a file but found {'a folder' if path.is_dir() else 'nothing'}")
     try:
-        return {"csv": _open_csv, "parquet": _open_parquet, "arrow": _open_arrow}[kind](path, schema, columns)
+        if kind == "csv":
+            return _open_csv(path, schema, columns)
+        return _open_parquet(path, columns) if kind == "parquet" else _open_arrow(path, columns)
     except pyarrow.ArrowInvalid as error:
         raise InputError(f"{path}: expected a {kind} file of these columns: {error}") from error
 
@@ -93,7 +97,9 @@ def open_table(path: Path, schema: Sequence[dict[str, Any]] | None = None, colum
 def _expect_columns(path: Path, found: Sequence[str], columns: Sequence[str] | None) -> None:
     missing = [name for name in columns or () if name not in found]
     if missing:
-        raise InputError(f"{path}: expected the columns {', '.join(map(repr, missing))} but found {', '.join(map(repr, found))}")
+        raise InputError(
+            f"{path}: expected the columns {', '.join(map(repr, missing))} but found {', '.join(map(repr, found))}"
+        )
 
 
 def _open_csv(path: Path, schema: Sequence[dict[str, Any]] | None, columns: Sequence[str] | None) -> TableReader:
@@ -116,7 +122,7 @@ def _open_csv(path: Path, schema: Sequence[dict[str, Any]] | None, columns: Sequ
     return TableReader(iter(reader), None, reader.close)
 
 
-def _open_parquet(path: Path, schema: Sequence[dict[str, Any]] | None, columns: Sequence[str] | None) -> TableReader:
+def _open_parquet(path: Path, columns: Sequence[str] | None) -> TableReader:
     parquet = import_optional("pyarrow.parquet", "reading Parquet")
     file = parquet.ParquetFile(path)
     _expect_columns(path, file.schema_arrow.names, columns)
@@ -124,7 +130,7 @@ def _open_parquet(path: Path, schema: Sequence[dict[str, Any]] | None, columns: 
     return TableReader(batches, file.metadata.num_rows, file.close)
 
 
-def _open_arrow(path: Path, schema: Sequence[dict[str, Any]] | None, columns: Sequence[str] | None) -> TableReader:
+def _open_arrow(path: Path, columns: Sequence[str] | None) -> TableReader:
     pyarrow = import_optional("pyarrow", "reading Arrow")
     source = pyarrow.memory_map(str(path))
     try:
@@ -162,7 +168,9 @@ class TableWriter:
         """Append a pyarrow Table; the first one fixes the columns."""
         if self._sink is None:
             if self._kind == "parquet":
-                self._sink = import_optional("pyarrow.parquet", "writing Parquet").ParquetWriter(self._path, table.schema)
+                self._sink = import_optional("pyarrow.parquet", "writing Parquet").ParquetWriter(
+                    self._path, table.schema
+                )
             elif self._kind == "csv":
                 self._sink = import_optional("pyarrow.csv", "writing CSV").CSVWriter(self._path, table.schema)
             else:
