@@ -36,6 +36,14 @@ def dense(value: Any) -> Array:
     """What a method of the original returned, as an ndarray (sparse matrices and data frames included)."""
     if hasattr(value, "toarray"):
         value = value.toarray()
+    elif hasattr(value, "iloc") and getattr(value, "ndim", 0) == 2:
+        # pandas would give pandas.NA in an object array, where a compiled model has NaN in a float one
+        masked = {
+            name: np.float64 if value[name].isna().any() else dtype.numpy_dtype
+            for name, dtype in value.dtypes.items()
+            if hasattr(dtype, "numpy_dtype")
+        }
+        value = value.astype(masked).to_numpy()
     elif hasattr(value, "to_numpy"):
         value = value.to_numpy()
     return np.asarray(value)
