@@ -101,7 +101,7 @@ def edge_rows(estimator: Any) -> Any:
     from examples_sklearn_models import frame
 
     rows = edge_frame(frame(missing=True))
-    if estimator._preprocessor is not None and not getattr(estimator, "categorical_features", "") == "from_dtype":
+    if estimator._preprocessor is not None and estimator.categorical_features != "from_dtype":
         rows["code"] = rows["code"].astype(float) + np.where(np.arange(len(rows)) % 7 == 3, 0.5, 0.0)
         rows.loc[rows.index[5:8], "code"] = [np.nan, -1.0, 1000.0]
         rows["town"] = rows["town"].astype(object)

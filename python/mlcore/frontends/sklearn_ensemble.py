@@ -261,8 +261,8 @@ register(
         attributes=_VOTING_FITTED | spec(used="classes_", derived="le_"),
         reference=_voting_reference,
         tolerance="as the estimators' probabilities: exact where theirs are",
-        notes="no margin: decision_function gives the averaged probabilities (voting='soft') or the weight of the votes "
-        "for each class (voting='hard')",
+        notes="no margin: decision_function gives the averaged probabilities (voting='soft') or the weight of the "
+        "votes for each class (voting='hard')",
     )
 )
 register(

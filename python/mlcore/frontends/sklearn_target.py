@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,7 @@ _UFUNCS = {
     "tanh": "tanh",
     "trunc": "trunc",
 }
+_LISTED = f"NumPy's {', '.join(sorted({*_UFUNCS, 'positive'}))} and scipy.special.expit"
 
 
 def _function(function: Any, kwargs: Any, value: Value, ctx: Context) -> Value:
@@ -49,13 +51,15 @@ def _function(function: Any, kwargs: Any, value: Value, ctx: Context) -> Value:
     if kwargs:
         ctx.refuse("arguments of the inverse function are not supported", parameter="inv_kw_args")
     name = getattr(function, "__name__", type(function).__name__)
-    if name == "positive" and function is np.positive:
+    if function is np.positive:
         return value
+    if name == "expit" and function is getattr(sys.modules.get("scipy.special"), "expit", None):
+        return ctx.node("unary", [value], attrs={"fn": "expit"})
     if not isinstance(function, np.ufunc) or name not in _UFUNCS or getattr(np, name, None) is not function:
         ctx.refuse(
             f"the inverse function {name} is not supported",
             parameter="inverse_func",
-            alternative=f"one of NumPy's {', '.join(sorted(_UFUNCS))}",
+            alternative=f"one of {_LISTED}",
         )
     return ctx.node("unary", [value], attrs={"fn": _UFUNCS[name]})
 
@@ -132,6 +136,8 @@ def _regressor(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     predicted = outputs["predict"]
     if isinstance(predicted, list):
         ctx.refuse("a regressor that returns a list of arrays is not supported", parameter="regressor")
+    if np.dtype(predicted.dtype).kind != "f":
+        ctx.refuse(f"a regressor that predicts {predicted.dtype} is not supported", parameter="regressor")
     value = _invert(estimator.transformer_, as_float(ctx, predicted), ctx)
     vector = estimator._training_dim == 1 and value.width == 1
     result: Outputs = {"predict": number_output(value, vector=vector)}
@@ -157,7 +163,7 @@ register(
             "transformer": "honoured: FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler "
             "and pipelines of them; others are refused",
             "func": "training",
-            "inverse_func": f"honoured: None and NumPy's {', '.join(sorted(_UFUNCS))}; others are refused",
+            "inverse_func": f"honoured: None and {_LISTED}; others are refused",
             "check_inverse": "training",
         },
         attributes=spec(used="regressor_ transformer_ _training_dim", derived="feature_names_in_ n_features_in_"),

@@ -55,12 +55,18 @@ def sklearn_tree(tree: Any, values: Array, features: Array | None = None) -> Tre
     feature = np.asarray(tree.feature)
     if features is not None:
         feature = np.where(feature >= 0, np.asarray(features)[np.maximum(feature, 0)], -1)
+    threshold = np.asarray(tree.threshold)
+    left, right = np.asarray(tree.children_left), np.asarray(tree.children_right)
+    missing_left = np.asarray(tree.missing_go_to_left).astype(bool)
+    # a random split between two infinities has a NaN threshold, and no number is <= NaN: the same as a split at
+    # infinity with its children swapped
+    never = np.isnan(threshold) & (left >= 0)
     return TreeTable(
         feature,
-        np.asarray(tree.threshold),
-        np.asarray(tree.children_left),
-        np.asarray(tree.children_right),
-        np.asarray(tree.missing_go_to_left),
+        np.where(never, np.inf, threshold),
+        np.where(never, right, left),
+        np.where(never, left, right),
+        missing_left ^ never,
         values,
     )
 
