@@ -169,7 +169,7 @@ def input_names(estimator: Any) -> list[str] | None:
 def _input_frame(ctx: Context, estimator: Any, sample: object) -> Frame:
     names = input_names(estimator)
     entry = entry_for(estimator)
-    types: dict[str, tuple[str, bool]] = {}
+    types: dict[str, tuple[str | None, bool]] = {}
     if sample is not None:
         found = infer_schema(sample)
         gaps = _integers_with_gaps(sample, found)
@@ -182,7 +182,7 @@ def _input_frame(ctx: Context, estimator: Any, sample: object) -> Frame:
             if [name.replace(" ", "_") for name, *_ in found] == names:
                 names = [name for name, *_ in found]
             elif by_position:
-                found = [(name, *rest) for name, (_, *rest) in zip(names, found, strict=True)]
+                found = [(name, kind, nullable) for name, (_, kind, nullable) in zip(names, found, strict=True)]
             missing = [name for name in names if name not in {column for column, *_ in found}]
             extra = [column for column, *_ in found if column not in names]
             if (missing or extra) and not by_position:
