@@ -79,7 +79,7 @@ def _voting_classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     classes = estimator.classes_
     weights = _weights(estimator)
     if estimator.voting == "hard":
-        votes = [_vote(ctx, member, frame, name) for name, member in _members(estimator)]
+        votes = [_vote(ctx, member, frame, name, len(classes)) for name, member in _members(estimator)]
         constants = {}
         if weights is not None:
             if (weights < 0).any():
@@ -107,12 +107,16 @@ def _voting_classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     }
 
 
-def _vote(ctx: Context, member: Any, frame: Frame, name: str) -> Value:
-    """Positions in the vote's classes, which each estimator was trained to predict."""
+def _vote(ctx: Context, member: Any, frame: Frame, name: str, count: int) -> Value:
+    """Positions in the vote's ``count`` classes, which each estimator was trained to predict."""
     output = _single(ctx, nested(ctx, member, frame, name, "predict"), name)
-    if output.classes is None or not np.array_equal(output.classes, np.arange(len(output.classes))):
+    labels = np.asarray(output.classes)
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= count:
         ctx.refuse(f"{name} does not predict the encoded classes 0, 1, ...", alternative="fit it inside the vote")
-    return output.value
+    if np.array_equal(labels, np.arange(len(labels))):
+        return output.value
+    places = {"values": labels.astype(np.int64)}
+    return ctx.node("table", [codes(ctx, output.value, len(labels))], constants=places)
 
 
 def _voting_regressor(estimator: Any, frame: Frame, ctx: Context) -> Outputs:

@@ -25,7 +25,10 @@ __all__: list[str] = []
 
 Array = npt.NDArray[Any]
 
-_TOLERANCE = "Dot products: within 1e-12 (float32: 1e-5) of sum |w x|"
+_TOLERANCE = (
+    "Dot products: within 1e-12 (float32: 1e-5) of sum |w x|; where that sum overflows, infinities and NaN depend on "
+    "the order of the terms, in NumPy as here"
+)
 
 
 # -- the dot product --------------------------------------------------------------------------------------------
