@@ -215,7 +215,7 @@ def _integers_with_gaps(sample: object, found: Sequence[tuple[str, str | None, b
 
     A float64 column of the schema takes integers too, and checks that none loses a digit.
     """
-    integers = [name for name, logical, _ in found if logical is not None and logical.startswith(("int", "uint"))]
+    integers = {name: kind for name, kind, _ in found if kind is not None and kind.startswith(("int", "uint"))}
     if not integers:
         return set()
     schema = [
@@ -223,7 +223,9 @@ def _integers_with_gaps(sample: object, found: Sequence[tuple[str, str | None, b
         for name, logical, _ in found
     ]
     pieces = batches(sample, schema)
-    return {name for name in integers for piece in pieces if np.isnan(piece.decode(name, "float64", "f64")).any()}
+    return {
+        name for name, kind in integers.items() for piece in pieces if np.isnan(piece.decode(name, kind, "f64")).any()
+    }
 
 
 def _finish(ctx: Context, outputs: Outputs, provenance: dict[str, str]) -> _core.Model:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import mlcore
 import numpy as np
 import pandas as pd
 import pytest
 from agreement import assert_agreement, assert_rows, compiled, dense, same
 from examples_sklearn_transforms import labels, mixed, numbers, table, words
+from mlcore.errors import UnsupportedError
+from mlcore.frontends.reference import reference
 from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from sklearn.impute import MissingIndicator, SimpleImputer
@@ -28,10 +31,6 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-
-import mlcore
-from mlcore.errors import UnsupportedError
-from mlcore.frontends.reference import reference
 
 
 def flat_table() -> pd.DataFrame:
@@ -356,3 +355,49 @@ def test_entries_that_underflow_stay_entries(then: object) -> None:
     hidden = make_pipeline(front, PolynomialFeatures(), booster).fit(frame, np.arange(60) % 8)
     with pytest.raises(UnsupportedError, match="may store zeros"):
         mlcore.compile(hidden, sample=frame)
+
+
+def test_every_container_gives_the_same_bits() -> None:
+    import polars as pl
+    import pyarrow as pa
+
+    frame = table()
+    frame.loc[3, "city"] = "never seen"
+    model = compiled(mixed(), table())
+    expected = np.asarray(model.transform(frame))
+    assert same(dense(mixed().transform(frame)), expected)
+    arrow = pa.Table.from_pandas(frame, preserve_index=False)
+    for container in (
+        arrow,
+        pa.concat_tables([arrow.slice(0, 7), arrow.slice(7)]),
+        pl.from_arrow(arrow),
+        pl.from_arrow(arrow).with_columns(pl.col("city").cast(pl.Categorical)),
+        frame.astype({"city": "category"}),
+        {name: frame[name].tolist() for name in frame},
+        frame.to_dict("records"),
+    ):
+        assert same(expected, np.asarray(model.transform(container)))
+
+
+def test_integers_with_missing_values_in_the_sample_are_floats() -> None:
+    import polars as pl
+
+    sample = pl.DataFrame({"whole": [1, None, 3, 4] * 10, "real": [1.5, 2.0, 3.0, 4.0] * 10})
+    for step in ("passthrough", SimpleImputer(strategy="most_frequent"), StandardScaler()):
+        for frame in (sample, sample.to_pandas()):
+            estimator = ColumnTransformer([("first", step, ["whole"])], remainder="passthrough").fit(frame)
+            model = compiled(estimator, frame)
+            assert same(dense(estimator.transform(frame)), np.asarray(model.transform(frame)))
+
+
+def test_without_a_sample_a_mixed_table_compiles() -> None:
+    frame = table()
+    estimator = mixed()
+    assert assert_rows(estimator, mlcore.compile(estimator), frame) == 60
+
+
+def test_a_row_is_named_as_the_original_names_its_features() -> None:
+    frame, estimator = table(), mixed()
+    row = compiled(estimator, frame).row(frame.iloc[1].to_dict())
+    assert list(row) == list(estimator.get_feature_names_out())
+    assert np.array_equal(list(row.values()), dense(estimator.transform(frame.iloc[1:2]))[0], equal_nan=True)

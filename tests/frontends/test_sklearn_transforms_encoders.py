@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+import mlcore
 import numpy as np
 import pandas as pd
 import pytest
 from agreement import assert_agreement, assert_rows, compiled, dense
 from examples_sklearn_transforms import labels, words
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
-
-import mlcore
 from mlcore.errors import InputError, UnsupportedError
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
 ONE_HOT: dict[str, dict[str, Any]] = {
     "error": {},
@@ -94,6 +93,8 @@ def test_target(target: str, missing: object) -> None:
 
 
 def test_none_and_nan_are_two_categories_where_both_were_learned() -> None:
+    import pyarrow as pa
+
     X = words(missing=None)
     X[1::7, 1] = np.nan
     for estimator in (
@@ -105,10 +106,9 @@ def test_none_and_nan_are_two_categories_where_both_were_learned() -> None:
         assert {None} < set(estimator.categories_[1])
         model = compiled(estimator, X)
         assert assert_rows(estimator, model, odd_rows(X)) >= 12
+        table = pa.table({"x0": ["red"], "x1": pa.array([None], pa.string())})
         with pytest.raises(InputError):  # an Arrow null does not say which of the two it is
-            import pyarrow as pa
-
-            model.transform(pa.table({"x0": ["red"], "x1": pa.array([None], pa.string())}))
+            model.transform(table)
 
 
 def test_an_arrow_null_is_the_missing_category_that_was_learned() -> None:

@@ -31,7 +31,7 @@ def numeric_dtype(frame: Frame, ctx: Context) -> np.dtype[Any]:
                 alternative="turn dates into numbers before fitting",
             )
     times = {kind for kind in frame.kinds() if _is_time(kind)}
-    if times and set(frame.kinds()) != times or len(times) > 1:
+    if (times and set(frame.kinds()) != times) or len(times) > 1:
         ctx.refuse(
             "expected numeric columns but found times beside other types",
             column=next(frame.label(index) for index, kind in enumerate(frame.kinds()) if _is_time(kind)),

@@ -80,7 +80,7 @@ def _key(category: Any, label: str, ctx: Context) -> tuple[str, Any]:
         return "number", int(category)
     elif isinstance(category, (float, np.floating)):
         return "number", float(category)
-    ctx.refuse(f"a category of type {type(category).__name__}", parameter="categories", column=label)
+    return ctx.refuse(f"a category of type {type(category).__name__}", parameter="categories", column=label)
 
 
 def encode(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ def _is_transform(estimator: Any) -> bool:
     entry = entry_for(estimator)
     if entry is None:
         return not hasattr(estimator, "predict")
+    if entry.cls == "sklearn.frozen.FrozenEstimator":
+        return _is_transform(estimator.estimator)
     if entry.cls == "sklearn.pipeline.Pipeline":
         steps = _steps(estimator)
         return not steps or _is_transform(steps[-1][1])
@@ -48,10 +51,9 @@ def _pipeline(estimator: Any, frame: Frame, ctx: Context) -> Frame | Outputs:
     if isinstance(result, Frame) or len(steps) == 1:
         return result  # type: ignore[no-any-return]
     outputs = {method: output for method, output in result.items() if method != "transform"}
-    try:
+    # text beside numbers makes no array of one type, though the model may read it
+    with contextlib.suppress(Refused):
         outputs["transform"] = frame.output(feature_names(estimator[:-1], frame.width))
-    except Refused:  # text beside numbers: the model reads them, but they make no array of one type
-        pass
     return outputs
 
 

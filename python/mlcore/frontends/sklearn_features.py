@@ -125,7 +125,7 @@ def _op_of(function: Any, ctx: Context) -> str | None:
         if special is not None and function is special.expit:
             return "expit"
     listed = ", ".join(sorted({ufunc.__name__ for ufunc in _UFUNCS} | {"positive", "scipy.special.expit"}))
-    ctx.refuse(
+    return ctx.refuse(
         f"the function {getattr(function, '__name__', function)!r} is Python code",
         parameter="func",
         alternative=f"None or one of the NumPy ufuncs {listed}",
