@@ -26,8 +26,8 @@ void check_category_side(const NodeReader& reader, CategoryRule rule) {
   const std::string_view expected = rule == CategoryRule::none      ? "none"
                                     : rule == CategoryRule::xgboost ? "right"
                                                                     : "left";
-  const std::string_view found =
-      reader.has_attribute("categories") ? reader.choice("categories", {"none", "left", "right"}) : "none";
+  std::string_view found = "none";
+  if (reader.has_attribute("categories")) found = reader.choice("categories", {"none", "left", "right"});
   reader.expect(found == expected, "expected attribute 'categories' to be '", expected, "' under its category rule but found '",
                 found, "'");
 }
