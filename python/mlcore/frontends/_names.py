@@ -71,8 +71,6 @@ def emit(
             parameter="set_output",
             alternative="set_output(transform='pandas')",
         )
-    names = feature_names(estimator, frame.width)
-    if names is None:
-        ctx.refuse(f"{type(estimator).__name__} returns a {container} frame without feature names")
-    frame.names = names
+    # a step inside may give no names: the columns of the data frame are then numbered, and found by position only
+    frame.names = feature_names(estimator, frame.width) or [str(index) for index in range(frame.width)]
     return frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -151,12 +152,21 @@ def _weighted(frame: Frame, weight: Any, ctx: Context) -> Frame:
         return frame
     if not isinstance(weight, (int, float, np.integer, np.floating)) or not np.isfinite(weight):
         ctx.refuse(f"expected a finite number as weight but found {weight!r}", parameter="transformer_weights")
-    number = float(weight)
     frame = present(frame, ctx)
-    kinds = set(frame.kinds())
+    if frame.names is None:
+        return _weighted_array(frame, weight, ctx)
+    # a data frame is multiplied column by column, in runs of one dtype
+    parts: list[Part] = []
+    for _, run in groupby(range(frame.width), key=lambda index: frame.kinds()[index]):
+        parts += _weighted_array(frame.take(run), weight, ctx).parts
+    return Frame(ctx, parts, frame.names)
+
+
+def _weighted_array(frame: Frame, weight: Any, ctx: Context) -> Frame:
+    number = float(weight)
     own = frame.array_dtype()
-    if own.kind == "O" or own.kind == "M" or (frame.names is not None and len(kinds) > 1):
-        ctx.refuse("a weight on columns that are not one numeric array", parameter="transformer_weights")
+    if own.kind in "OM":
+        ctx.refuse(f"a weight on columns of dtype {own}", parameter="transformer_weights")
     dtype = np.result_type(own, weight)
     if dtype.kind not in "fiu" or dtype == np.float16 or (dtype.kind in "iu" and own.kind != "b"):
         ctx.refuse(f"a weight whose product is of dtype {dtype}", parameter="transformer_weights")
@@ -166,7 +176,7 @@ def _weighted(frame: Frame, weight: Any, ctx: Context) -> Frame:
         value = absent_zeros(ctx, value)
     parts = [Part(value=value, dtype=None if dtype.kind == "f" else str(dtype))]
     zeros = frame.explicit_zeros or abs(number) < 1
-    return Frame(ctx, parts, frame.names, sparse=frame.sparse, explicit_zeros=zeros)
+    return Frame(ctx, parts, sparse=frame.sparse, explicit_zeros=zeros)
 
 
 # -- ColumnTransformer ------------------------------------------------------------------------------------------

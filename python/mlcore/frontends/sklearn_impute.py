@@ -80,8 +80,13 @@ class _Block:
         return ctx.node("select", [self.value], constants={"indices": np.asarray(positions, dtype=np.int64)})
 
 
-def _array_dtype(frame: Frame, marker: _Marker, fitted: np.dtype[Any] | None, ctx: Context) -> np.dtype[Any]:
-    """Dtype of the original's X; ``fitted`` is the dtype that an imputer met while fitting."""
+def _array_dtype(
+    frame: Frame, marker: _Marker, fitted: np.dtype[Any] | None, ctx: Context, *, keeps: bool = True
+) -> np.dtype[Any]:
+    """Find the dtype of the original's X before the step converts it to floats, unless it ``keeps`` integers.
+
+    ``fitted`` is the dtype that an imputer met while fitting.
+    """
     if fitted is not None and fitted.kind == "O":
         return fitted
     undecided = [part.column for part in frame.parts if part.column is not None and part.column.logical is None]
@@ -93,7 +98,7 @@ def _array_dtype(frame: Frame, marker: _Marker, fitted: np.dtype[Any] | None, ct
         ctx.refuse(f"the step was fitted on {fitted} but is given columns of dtype object")
     if dtype.kind != "O":
         dtype = numeric_dtype(frame, ctx)
-        if dtype.kind not in "iuf":
+        if dtype.kind not in ("iuf" if keeps else "biuf"):
             ctx.refuse(f"columns of dtype {dtype}; scikit-learn itself raises", alternative="cast them to a number")
         if not (marker.any or marker.nan or marker.number):
             ctx.refuse(
@@ -154,11 +159,8 @@ def _blocks(
 
 def _mask(ctx: Context, value: Value, marker: _Marker, dtype: str) -> Value:
     """1 where an element is what the marker means, else 0."""
-    query = marker.query(value.dtype)
-    if query is None:
-        zeros = np.zeros(value.width, np.float32 if dtype == "f32" else np.float64)
-        return ctx.node("broadcast", [], constants={"value": zeros})
-    match, constants = query
+    # where nothing can match, a search that finds nothing still reads the column, and so refuses what the checks refuse
+    match, constants = marker.query(value.dtype) or ("nan" if value.dtype == "str" else "missing", {})
     return ctx.node("is_missing", [value], attrs={"match": match, "dtype": dtype}, constants=constants)
 
 
@@ -180,7 +182,7 @@ def _fill_constant(statistics: npt.NDArray[Any], value: Value, estimator: Any, f
     for statistic, column in zip(statistics, columns, strict=True):
         if isinstance(statistic, str) != (value.dtype == "str"):
             ctx.refuse(
-                f"a {'number' if value.dtype == 'str' else 'string'} fills a column of the other kind: {statistic!r}",
+                f"{statistic!r} fills a column of {'strings' if value.dtype == 'str' else 'numbers'}",
                 parameter="fill_value",
                 column=frame.label(column),
                 alternative="impute text and numeric columns in separate steps",
@@ -196,7 +198,7 @@ def _imputer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     statistics = np.asarray(estimator.statistics_)
     fitted = np.dtype(estimator._fit_dtype)
     keeps_integers = isinstance(estimator.strategy, str) and estimator.strategy in ("most_frequent", "constant")
-    dtype = _array_dtype(frame, marker, fitted, ctx)
+    dtype = _array_dtype(frame, marker, fitted, ctx, keeps=keeps_integers)
     if not keeps_integers and dtype.kind != "O":
         dtype = np.dtype(np.float32 if dtype == np.float32 else np.float64)
     if estimator.strategy == "constant" and not np.can_cast(estimator._fill_dtype, dtype, casting="same_kind"):
