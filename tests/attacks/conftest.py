@@ -1,0 +1,11 @@
+"""Makes the helpers of this folder importable by the tests in it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = str(Path(__file__).resolve().parent)
+
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)
