@@ -264,14 +264,21 @@ def test_kill_during_save_leaves_old_or_new(model: _core.Model, tmp_path: Path) 
     generator = random.Random(6)
     seen = set()
     for _ in range(scaled(60)):
+        read, write = os.pipe()
         child = os.fork()
         if child == 0:
             while True:
-                large.save(str(path))
-                model.save(str(path))
-        time.sleep(generator.uniform(0.001, 0.02))
+                for next_model in (large, model):
+                    next_model.save(str(path))
+                    os.write(write, b".")
+        os.read(read, 1)
+        for _ in range(generator.randrange(3)):
+            os.read(read, 1)
+        time.sleep(generator.uniform(0, 0.004))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)
         found = path.read_bytes()
         assert found in contents
         assert _core.Model.load(str(path)).to_bytes() == found
