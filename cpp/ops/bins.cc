@@ -1,4 +1,5 @@
 // bin, interp: where a number lies among sorted edges.
+#include <algorithm>
 #include <cmath>
 
 #include "ops/all_ops.h"
@@ -19,7 +20,7 @@ int64_t partition_point(const E* edges, int64_t count, const Before& before) {
   const E* base = edges;
   while (count > 1) {
     const int64_t half = count / 2;
-    base += before(base[half - 1]) ? half : 0;
+    base += half * static_cast<int64_t>(before(base[half - 1]));  // not a branch: it would be a coin toss
     count -= half;
   }
   return base - edges + (count == 1 && before(*base) ? 1 : 0);
@@ -76,23 +77,37 @@ class BinStep final : public Step {
   }
 
  private:
-  // Up to this many edges, counting them all is faster than a search: the loop over rows vectorises.
-  static constexpr int64_t kCounted = 12;
+  // Measured: up to this many edges, counting them all is faster than a search, as that loop vectorises.
+  static constexpr int64_t kCounted = 14;
+  // Rows searched in step, so that their loads overlap; the comparison is arithmetic, as a branch is a coin
+  // toss.
+  static constexpr int64_t kTogether = 16;
 
   static void search(const double* edges, int64_t count, const From* from, To* to, int64_t rows) {
-    if (count <= kCounted) {
-      for (int64_t row = 0; row < rows; ++row) to[row] = To{0};
-      for (int64_t k = 0; k < count; ++k) {
-        const double edge = edges[k];
-        for (int64_t row = 0; row < rows; ++row)
-          to[row] += is_before<kRight>(edge, from[row]) ? To{1} : To{0};
+    if (count <= kCounted) return count_all(edges, count, from, to, rows);
+    for (int64_t first = 0; first < rows; first += kTogether) {
+      const int64_t some = std::min(kTogether, rows - first);
+      double values[kTogether] = {};
+      int64_t below[kTogether] = {};
+      for (int64_t k = 0; k < some; ++k) values[k] = static_cast<double>(from[first + k]);
+      int64_t left = count;
+      while (left > 1) {
+        const int64_t half = left / 2;
+        for (int64_t k = 0; k < kTogether; ++k)
+          below[k] += half * static_cast<int64_t>(is_before<kRight>(edges[below[k] + half - 1], values[k]));
+        left -= half;
       }
-      return;
+      for (int64_t k = 0; k < some; ++k)
+        to[first + k] =
+            static_cast<To>(below[k] + static_cast<int64_t>(is_before<kRight>(edges[below[k]], values[k])));
     }
-    for (int64_t row = 0; row < rows; ++row) {
-      const double value = from[row];
-      to[row] = static_cast<To>(
-          partition_point(edges, count, [&](double edge) { return is_before<kRight>(edge, value); }));
+  }
+
+  static void count_all(const double* edges, int64_t count, const From* from, To* to, int64_t rows) {
+    for (int64_t row = 0; row < rows; ++row) to[row] = To{0};
+    for (int64_t k = 0; k < count; ++k) {
+      const double edge = edges[k];
+      for (int64_t row = 0; row < rows; ++row) to[row] += is_before<kRight>(edge, from[row]) ? To{1} : To{0};
     }
   }
 

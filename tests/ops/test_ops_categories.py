@@ -144,7 +144,7 @@ def test_encode_of_a_million_keys_loads_fast() -> None:
     node = graph.node("encode", [graph.column(values)], {"unknown": "code"}, {"keys": keys})
     start = time.perf_counter()
     model = graph.model(node)
-    assert time.perf_counter() - start < 5  # measured: 0.15 s; a hash table that degrades takes minutes
+    assert time.perf_counter() - start < 20  # measured: 0.5 s; a hash table that degrades takes minutes
     found = model.run([graph.batch(0, len(values))], [0])[0].ravel()
     assert found.tolist() == [*range(500), -1, *range(999_500, 1_000_000)]
 
