@@ -1,4 +1,4 @@
-"""Shared by all tests: the module built in place (`make dev`) wins over an installed wheel."""
+"""Shared by all tests: the module built in place (`make dev`) wins over an installed wheel; `cases` is importable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if any((SOURCE / "mlcore").glob("_core*.so")):
     sys.path.insert(0, str(SOURCE))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
 
+HERE = str(Path(__file__).resolve().parent)
 
-def scale(count: int) -> int:
-    """A count of random trials, multiplied by MLCORE_TEST_SCALE."""
-    return max(1, int(count * float(os.environ.get("MLCORE_TEST_SCALE", "1"))))
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)

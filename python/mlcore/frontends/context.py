@@ -371,4 +371,5 @@ class Context:
         except Exception:  # any failure of a foreign object means: width unknown
             width = getattr(estimator, "_n_features_out", frame.width)
             names = [f"x{index}" for index in range(int(width))]
-        return Frame.of(self, self.node("broadcast", [], constants={"value": np.zeros(max(len(names), 1))}), names)
+        names = names or ["x0"]
+        return Frame.of(self, self.node("broadcast", [], constants={"value": np.zeros(len(names))}), names)

@@ -187,7 +187,9 @@ class Graph:
             feature = self._constant(node, "feature")
             internal = np.flatnonzero(feature >= 0)
             # a split on a feature that no raw number leads to (a category's code) is visited by the categories
-            reachable = {int(f): self.trace(node["inputs"][0], int(f)) is not None for f in np.unique(feature[internal])}
+            reachable = {
+                int(f): self.trace(node["inputs"][0], int(f)) is not None for f in np.unique(feature[internal])
+            }
             internal = internal[np.array([reachable[int(f)] for f in feature[internal]], dtype=bool)]
             total += len(internal)
             data = {name: self._constant(node, name) for name in ("tree_offsets", "left", "right", "threshold")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,9 +32,7 @@ _MAX_PROBES = 200  # single-row calls of the original with special values
 _DOT_RELATIVE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-4}
 
 
-def prove(
-    estimator: Any, core: _core.Model, sample: object, *, keep_sample: bool
-) -> tuple[_core.Model, ParityReport]:
+def prove(estimator: Any, core: _core.Model, sample: object, *, keep_sample: bool) -> tuple[_core.Model, ParityReport]:
     """Compare ``core`` with the original on generated rows and the sample; add golden rows.
 
     Raises
@@ -44,8 +44,9 @@ def prove(
     """
     report = ParityReport()
     model = Model(core)
-    generated = _generated(estimator, model, report)
-    _compare(estimator, model, _container(estimator, generated), report)
+    source = _Source(estimator, _text_dtypes(sample))
+    generated = _generated(source, model, report)
+    _compare(estimator, model, source.container(generated), report)
     report.generated_rows += generated.rows
     last = _final_model(estimator)
     if last is not None:
@@ -59,7 +60,7 @@ def prove(
         golden = _head(sample)
     else:
         step = max(1, generated.rows // _GOLDEN)
-        golden = _container(estimator, generated.take(slice(0, step * _GOLDEN, step)))
+        golden = source.container(generated.take(slice(0, step * _GOLDEN, step)))
     return core.with_golden(batches(golden, model.schema)[0]), report
 
 
@@ -98,31 +99,66 @@ def reference(estimator: Any, method: str, data: Any) -> Any:
 # -- rows -------------------------------------------------------------------------------------------------------
 
 
-def _generated(estimator: Any, model: Model, report: ParityReport) -> Table:
+@dataclass(frozen=True)
+class _Source:
+    """The original, and the pandas dtypes in which its text columns come (object where that is not known)."""
+
+    estimator: Any
+    texts: Mapping[str, Any] = field(default_factory=dict)
+
+    def container(self, table: Table) -> Any:
+        """Generated rows as the original takes them: a data frame if it was fitted on one, else an array."""
+        from mlcore.compiler import input_names
+
+        arrays = [_typed(column["type"], values) for column, values in zip(table.schema, table.columns, strict=True)]
+        names = [column["name"] for column in table.schema]
+        if input_names(self.estimator) is not None:
+            import pandas as pd
+
+            # a missing integer stays an integer column only in pandas' nullable dtype
+            series = [
+                pd.array([None if np.isnan(value) else int(value) for value in array], dtype="Int64")
+                if array.dtype.kind == "f" and not column["type"].startswith("float")
+                # of an object array pandas would make its own strings, which have one missing value for two
+                else pd.Series(array, dtype=self.texts.get(column["name"], object))
+                if column["type"] == "string"
+                else array
+                for column, array in zip(table.schema, arrays, strict=True)
+            ]
+            return pd.DataFrame(dict(zip(names, series, strict=True)), columns=names)
+        if any(array.dtype == object for array in arrays):
+            out = np.empty((table.rows, len(arrays)), dtype=object)
+            for index, array in enumerate(arrays):
+                out[:, index] = array
+            return out
+        return np.column_stack(arrays) if arrays else np.empty((table.rows, 0))
+
+
+def _generated(source: _Source, model: Model, report: ParityReport) -> Table:
     rng = np.random.default_rng(0)
     graph = Graph(model.core)
     facts = graph.facts()
     schema = model.schema
     ordinary = base_table(facts, schema, 8, rng)
-    ordinary = _accepted_rows(estimator, model, ordinary)
-    specials = _probe(estimator, model, ordinary, report, rng)
+    ordinary = _accepted_rows(source, model, ordinary)
+    specials = _probe(source, model, ordinary, report, rng)
     table = boundary_table(graph, facts, schema, specials, _CAP, rng)
     report.boundaries += table.boundaries
     report.boundaries_checked += table.boundaries_checked
-    return _accepted_rows(estimator, model, table)
+    return _accepted_rows(source, model, table)
 
 
-def _accepts(estimator: Any, model: Model, table: Table) -> bool:
+def _accepts(source: _Source, model: Model, table: Table) -> bool:
     try:
-        reference(estimator, model.methods[0], _container(estimator, table))
+        reference(source.estimator, model.methods[0], source.container(table))
     except Exception:  # whatever the original raises means: it refuses these rows
         return False
     return True
 
 
-def _accepted_rows(estimator: Any, model: Model, table: Table) -> Table:
+def _accepted_rows(source: _Source, model: Model, table: Table) -> Table:
     """The rows that the original accepts, found by halving where it refuses the whole."""
-    if table.rows == 0 or _accepts(estimator, model, table):
+    if table.rows == 0 or _accepts(source, model, table):
         return table
     kept: list[Array] = []
     budget = 400
@@ -132,7 +168,7 @@ def _accepted_rows(estimator: Any, model: Model, table: Table) -> Table:
         budget -= 1
         if budget < 0:
             return
-        if _accepts(estimator, model, table.take(rows)):
+        if _accepts(source, model, table.take(rows)):
             kept.append(rows)
         elif len(rows) > 1:
             half = len(rows) // 2
@@ -149,7 +185,7 @@ def _accepted_rows(estimator: Any, model: Model, table: Table) -> Table:
 
 
 def _probe(
-    estimator: Any, model: Model, ordinary: Table, report: ParityReport, rng: np.random.Generator
+    source: _Source, model: Model, ordinary: Table, report: ParityReport, rng: np.random.Generator
 ) -> list[Specials]:
     """Which special values the original accepts, column by column; what it refuses, the model must refuse."""
     specials = [Specials() for _ in ordinary.schema]
@@ -164,8 +200,8 @@ def _probe(
     one = ordinary.take(slice(0, 1))
     for index, name, value in probes:
         table = one.with_value(index, value)
-        container = _container(estimator, table)
-        accepted = _accepts(estimator, model, table)
+        container = source.container(table)
+        accepted = _accepts(source, model, table)
         try:
             model.call(model.methods[0], container)
             answered = True
@@ -183,29 +219,11 @@ def _probe(
     return specials
 
 
-def _container(estimator: Any, table: Table) -> Any:
-    """Generated rows as the original takes them: a data frame if it was fitted on one, else an array."""
-    from mlcore.compiler import input_names
-
-    arrays = [_typed(column["type"], values) for column, values in zip(table.schema, table.columns, strict=True)]
-    names = [column["name"] for column in table.schema]
-    if input_names(estimator) is not None:
-        import pandas as pd
-
-        # a missing integer stays an integer column only in pandas' nullable dtype
-        series = [
-            pd.array([None if np.isnan(value) else int(value) for value in array], dtype="Int64")
-            if array.dtype.kind == "f" and not column["type"].startswith("float")
-            else array
-            for column, array in zip(table.schema, arrays, strict=True)
-        ]
-        return pd.DataFrame(dict(zip(names, series, strict=True)), columns=names)
-    if any(array.dtype == object for array in arrays):
-        out = np.empty((table.rows, len(arrays)), dtype=object)
-        for index, array in enumerate(arrays):
-            out[:, index] = array
-        return out
-    return np.column_stack(arrays) if arrays else np.empty((table.rows, 0))
+def _text_dtypes(sample: object) -> dict[str, Any]:
+    """Text columns of a pandas sample, by name."""
+    if not hasattr(sample, "iloc") or not hasattr(sample, "dtypes"):
+        return {}
+    return {str(name): dtype for name, dtype in sample.dtypes.items() if type(dtype).__name__ == "StringDtype"}
 
 
 def _typed(logical: str, values: Array) -> Array:
@@ -280,10 +298,10 @@ def _prove_alone(estimator: Any, report: ParityReport) -> None:
         return  # it needs to know its input columns' types, which only the pipeline before it tells
     model = Model(core)
     try:
-        table = _generated(estimator, model, report)
+        table = _generated(_Source(estimator), model, report)
     except InputError:
         return
-    _compare(estimator, model, _container(estimator, table), report)
+    _compare(estimator, model, _Source(estimator).container(table), report)
     report.generated_rows += table.rows
 
 

@@ -17,8 +17,11 @@ Array = npt.NDArray[Any]
 
 _INTEGER_RANGE = {
     "bool": (0, 1),
-    **{f"{sign}int{bits}": (0 if sign else -(2 ** (bits - 1)), 2**bits - 1 if sign else 2 ** (bits - 1) - 1)
-       for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    **{
+        f"{sign}int{bits}": (0 if sign else -(2 ** (bits - 1)), 2**bits - 1 if sign else 2 ** (bits - 1) - 1)
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+    },
 }
 # int64 values beyond this are not exact as float64, which NumPy would round on the way into an array
 _EXACT = 2**53
@@ -97,7 +100,11 @@ def _neighbours(logical: str, value: float) -> list[float]:
         return [np.floor(value), np.floor(value) + 1, np.floor(value) - 1]
     if logical in ("float32", "float16"):
         single = np.float32(value)
-        return [float(single), float(np.nextafter(single, np.float32(-np.inf))), float(np.nextafter(single, np.float32(np.inf)))]
+        return [
+            float(single),
+            float(np.nextafter(single, np.float32(-np.inf))),
+            float(np.nextafter(single, np.float32(np.inf))),
+        ]
     near = [value, float(np.nextafter(value, -np.inf)), float(np.nextafter(value, np.inf))]
     with np.errstate(over="ignore"):
         single = np.float32(value)
