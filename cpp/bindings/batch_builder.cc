@@ -1,6 +1,7 @@
 #include "bindings/batch_builder.h"
 
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include "base/status.h"
@@ -37,8 +38,8 @@ ColumnView numpy_view(const py::array& values, std::string_view name) {
   const py::dtype dtype = values.dtype();
   for (const NumpyType& entry : kNumpyTypes) {
     if (dtype.kind() != entry.kind || dtype.itemsize() != entry.width) continue;
-    // NumPy spells the machine's own order '=' or '|'
-    require(dtype.byteorder() == '=' || dtype.byteorder() == '|', ErrorCode::input, "column ", quoted(name),
+    constexpr char kForeign = std::endian::native == std::endian::little ? '>' : '<';
+    require(dtype.byteorder() != kForeign, ErrorCode::input, "column ", quoted(name),
             ": expected an array in native byte order but found ", std::string(py::str(py::object(dtype))));
     ColumnView view;
     view.storage = entry.storage;
