@@ -250,6 +250,7 @@ HIST_CLASSIFIERS: list[Maker] = [
     lambda: fitted(ensemble.HistGradientBoostingClassifier(**_HIST), strings),
     lambda: fitted(ensemble.HistGradientBoostingClassifier(**_HIST, class_weight="balanced"), classes),
     lambda: hist_frame(ensemble.HistGradientBoostingClassifier, strings),
+    lambda: fitted(ensemble.HistGradientBoostingClassifier(**_HIST), lambda X: np.full(len(X), 7)),
     lambda: fitted(ensemble.HistGradientBoostingClassifier(**_HIST), binary, sample_weight=np.arange(1.0, ROWS + 1)),
 ]
 HIST_REGRESSORS: list[Maker] = [

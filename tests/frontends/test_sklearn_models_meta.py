@@ -285,3 +285,16 @@ def test_margin_is_the_regressors_own() -> None:
         ensemble.GradientBoostingRegressor(n_estimators=4), func=np.log, inverse_func=np.exp
     ).fit(X, np.exp(signal(X)))
     assert same(model.regressor_.predict(X), compiled(model, X).decision_function(X))
+
+
+# -- FrozenEstimator --------------------------------------------------------------------------------------------
+
+
+def test_frozen_transforms_in_a_pipeline() -> None:
+    X = numbers()
+    frozen = FrozenEstimator(StandardScaler().fit(X))
+    last = make_pipeline(StandardScaler(), frozen).fit(X)
+    assert same(last.transform(X), compiled(last, X).transform(X))
+    first = make_pipeline(frozen, tree.DecisionTreeRegressor(max_depth=4)).fit(X, signal(X))
+    assert same(first.predict(X), compiled(first, X).predict(X))
+    assert same(frozen.transform(X), compiled(frozen, X).transform(X))

@@ -231,11 +231,27 @@ def _hist_gradient_boosting(estimator: Any, frame: Frame, ctx: Context) -> Outpu
         predicted = number_output(_inverse_link(estimator._loss, raw, ctx), vector=True)
         return {"predict": predicted, "decision_function": margin}
     classes = estimator.classes_
-    labels = cut_label(ctx, raw, classes) if raw.width == 1 else argmax_label(ctx, raw, classes)
+    proba = _predict_proba(estimator._loss, raw, ctx)
+    if len(classes) == 1:
+        return _only_class(estimator, raw, proba, ctx)
     return {
-        "predict": labels,
-        "predict_proba": probability_output(_predict_proba(estimator._loss, raw, ctx), classes),
+        "predict": cut_label(ctx, raw, classes) if raw.width == 1 else argmax_label(ctx, raw, classes),
+        "predict_proba": probability_output(proba, classes),
         "decision_function": margin,
+    }
+
+
+def _only_class(estimator: Any, raw: Value, proba: Value, ctx: Context) -> Outputs:
+    """A classifier that saw one class still has a margin and two columns of probabilities; only its label is fixed."""
+    highest = float(estimator._baseline_prediction.max())
+    highest += sum(float(stage[0].nodes["value"].max()) for stage in estimator._predictors)
+    if highest > 0:
+        ctx.refuse("a classifier of one class whose margin can be positive; scikit-learn itself raises for such rows")
+    # of one column the first is the largest: position 0, for rows that the steps before accept
+    return {
+        "predict": argmax_label(ctx, raw, estimator.classes_),
+        "predict_proba": number_output(proba),
+        "decision_function": number_output(raw, vector=True),
     }
 
 
