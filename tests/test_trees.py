@@ -354,19 +354,20 @@ def test_more_columns_than_16_bits() -> None:
     np.testing.assert_array_equal(run(build(forest, columns=3), X), expected(forest, wide))
 
 
-def deep_chain(depth: int) -> Forest:
+def deep_chain(depth: int, trees: int = 1) -> Forest:
+    """Trees whose even nodes go on to the right; a row leaves at the first threshold that is not below it."""
     nodes = 2 * depth + 1
     index = np.arange(nodes)
     inner = (index % 2 == 0) & (index < 2 * depth)
     constants = {
-        "tree_offsets": np.array([0, nodes], np.int64),
-        "tree_output": np.zeros(1, np.int32),
-        "feature": np.where(inner, 0, -1).astype(np.int32),
-        "threshold": index.astype(np.float64),
-        "left": np.where(inner, index + 1, -1).astype(np.int32),
-        "right": np.where(inner, index + 2, -1).astype(np.int32),
-        "missing": np.zeros(nodes, np.uint8),
-        "leaf": index.astype(np.int32),
+        "tree_offsets": np.arange(trees + 1) * nodes,
+        "tree_output": np.zeros(trees, np.int32),
+        "feature": np.tile(np.where(inner, 0, -1), trees).astype(np.int32),
+        "threshold": np.tile(index, trees).astype(np.float64),
+        "left": np.tile(np.where(inner, index + 1, -1), trees).astype(np.int32),
+        "right": np.tile(np.where(inner, index + 2, -1), trees).astype(np.int32),
+        "missing": np.zeros(nodes * trees, np.uint8),
+        "leaf": np.tile(index, trees).astype(np.int32),
         "leaf_values": index.astype(np.float64),
         "base": np.zeros(1),
     }
@@ -374,10 +375,19 @@ def deep_chain(depth: int) -> Forest:
     return Forest({**attributes, "vector_leaf": False, "result": "sum"}, constants, 1, np.float64)
 
 
+@pytest.mark.parametrize("trees", [1, 11])
+def test_every_row_reaches_the_end_of_a_chain(trees: int) -> None:
+    depth = 300
+    X = np.concatenate([np.arange(-1.0, 610.0), [1e9, -1e9]])[:, None]
+    want = trees * np.where(X < 0, 1, np.where(X > 598, 600, 2 * np.ceil(X / 2) + 1))
+    model = build(deep_chain(depth, trees))
+    np.testing.assert_array_equal(run(model, X), want)
+    np.testing.assert_array_equal([run(model, row[None])[0] for row in X], want)
+
+
 def test_depth_limit() -> None:
-    forest = deep_chain(100_000)
-    X = np.array([[-1.0], [100.5], [1e9]])
-    np.testing.assert_array_equal(run(build(forest), X).ravel(), [1.0, 103.0, 200_000.0])
+    X = np.array([[-1.0], [100.5], [1e9]] * 5)
+    np.testing.assert_array_equal(run(build(deep_chain(100_000)), X).ravel(), [1.0, 103.0, 200_000.0] * 5)
     with pytest.raises(ProgramError, match="expected a depth of at most 100000"):
         build(deep_chain(100_001))
 

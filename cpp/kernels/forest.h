@@ -1,32 +1,35 @@
-// Decision forests: the meaning of the arrays of the `trees` op, and one narrow interface to whatever evaluates
-// them. The caller has validated everything (ops/trees_validate.cc); nothing here checks again.
+// Decision forests: the meaning of the arrays of the `trees` op, and one narrow interface to whatever
+// evaluates them. The caller has validated everything (ops/trees_spec.cc); nothing here checks again.
 //
-// A node sends a row left or right. Numeric split: left iff x <= threshold (or x < threshold), compared in the
-// block's dtype, a float64 threshold on a float32 block in double. `missing` of a numeric node:
+// A node sends a row left or right. Numeric split: left iff x <= threshold (or x < threshold), compared in
+// the block's dtype, a float64 threshold on a float32 block in double. `missing` of a numeric node:
 //
-// | missing | NaN                       | abs(x) <= 1e-35f             | source                                  |
-// |---------|---------------------------|------------------------------|-----------------------------------------|
-// | 0, 1    | right, left               | compared                     | all; LightGBM missing_type NaN          |
-// | 2       | becomes 0.0, compared     | compared                     | LightGBM missing_type None              |
-// | 4, 5    | right, left               | right, left                  | LightGBM missing_type Zero (tree.h)     |
+// | missing | NaN                   | abs(x) <= 1e-35f | source                              |
+// |---------|-----------------------|------------------|-------------------------------------|
+// | 0, 1    | right, left           | compared         | all; LightGBM missing_type NaN      |
+// | 2       | becomes 0.0, compared | compared         | LightGBM missing_type None          |
+// | 4, 5    | right, left           | right, left      | LightGBM missing_type Zero (tree.h) |
 //
 // Category split (category_words > 0): x is cut towards zero to a category c; `set` is the node's bitset.
 //
-// | rule     | NaN         | negative x            | c in set | c not in set, in range      | c beyond the bitset |
-// |----------|-------------|-----------------------|----------|-----------------------------|---------------------|
-// | xgboost  | missing 0/1 | left                  | right    | left                        | left                |
-// | lightgbm | right       | right, if x <= -1;    | left     | right                       | right               |
-// |          |             | (-1, 0) is category 0 |          |                             |                     |
-// | sklearn  | missing 0/1 | missing 0/1           | left     | right if known, else 0/1    | missing 0/1         |
+// | rule     | NaN         | negative x         | c in set | c not in set         | c beyond the bitset |
+// |----------|-------------|--------------------|----------|----------------------|---------------------|
+// | xgboost  | missing 0/1 | left               | right    | left                 | left                |
+// | lightgbm | right       | right, if x <= -1  | left     | right                | right               |
+// | sklearn  | missing 0/1 | missing 0/1        | left     | known: right;        | missing 0/1         |
+// |          |             |                    |          | unknown: missing 0/1 |                     |
 //
-// sklearn (_hist_gradient_boosting/_predictor.pyx): the node's words are two bitsets of equal size, first the
-// categories sent left, then the known categories of the feature; an unknown category counts as missing. -0.0 is
-// category 0 everywhere. Sources: xgboost common/categorical.h Decision, LightGBM tree.h CategoricalDecision.
+// lightgbm: (-1, 0) is category 0. sklearn: a node's words are two bitsets of equal size, first the
+// categories sent left, then the known categories of the feature. -0.0 is category 0 everywhere. Sources:
+// xgboost common/categorical.h Decision, LightGBM tree.h CategoricalDecision, sklearn
+// ensemble/_hist_gradient_boosting/_predictor.pyx.
 //
-// A row's leaves are added in tree order to `base`, in the dtype of the leaf values; then divided by `divisor`.
-// Linear leaf (LightGBM Tree::Predict): const + coef * x in the order given, in double; a NaN gives the plain leaf
-// value instead. With `linear_drops_tiny` abs(x) <= 1e-35f counts as 0: LightGBM's reader of dense rows drops such
-// values (c_api.cpp), its reader of CSR rows does not.
+// A row's leaves are added in tree order to `base`, in the dtype of the leaf values; then divided by
+// `divisor`.
+//
+// Linear leaf (LightGBM Tree::Predict): const + coef * x in the order given, in double; a NaN gives the plain
+// leaf value instead. With `linear_drops_tiny` abs(x) <= 1e-35f counts as 0: LightGBM's reader of dense rows
+// drops such values (c_api.cpp), its reader of CSR rows does not.
 #pragma once
 
 #include <cstddef>
@@ -40,11 +43,12 @@ namespace mlcore {
 
 enum class CategoryRule : uint8_t { none, xgboost, lightgbm, sklearn };
 
-inline constexpr double kZeroAsMissing = 1e-35f;     // LightGBM meta.h kZeroThreshold: the float, as a double
-inline constexpr int64_t kMaxTreeDepth = 100'000;    // edges from the root to a leaf
-inline constexpr int64_t kMaxCategory = 1 << 24;     // bits in one bitset; XGBoost's own limit
+inline constexpr double kZeroAsMissing = 1e-35f;   // LightGBM meta.h kZeroThreshold: the float, as a double
+inline constexpr int64_t kMaxTreeDepth = 100'000;  // edges from the root to a leaf
+inline constexpr int64_t kMaxCategory = 1 << 24;   // bits in one bitset; XGBoost's own limit
 
-// The constants of a `trees` node, borrowed for the build only. Child ids are relative to the tree's first node.
+// The constants of a `trees` node, borrowed for the build only. Child ids are relative to the tree's first
+// node.
 struct ForestSpec {
   DType block = DType::f64;  // f64 or f32
   DType leaf = DType::f64;   // f64 or f32
@@ -67,8 +71,8 @@ struct ForestSpec {
   std::span<const int32_t> leaf_row;
   const void* leaf_values = nullptr;  // [rows] or [rows, outputs]
   int64_t leaf_rows = 0;
-  const void* base = nullptr;     // [outputs]
-  const void* divisor = nullptr;  // null for none
+  const void* base = nullptr;        // [outputs]
+  const void* divisor = nullptr;     // null for none
   std::span<const int32_t> leaf_id;  // empty: node numbers
 
   std::span<const int64_t> linear_offsets;  // empty: no linear leaves

@@ -10,7 +10,8 @@ bool is_category(const ForestSpec& spec, size_t node) {
 }
 
 double threshold(const ForestSpec& spec, size_t node) {
-  return spec.threshold_f64.empty() ? static_cast<double>(spec.threshold_f32[node]) : spec.threshold_f64[node];
+  return spec.threshold_f64.empty() ? static_cast<double>(spec.threshold_f32[node])
+                                    : spec.threshold_f64[node];
 }
 
 // Where NaN goes is known once the threshold is, also when it counts as 0.0.
@@ -114,7 +115,8 @@ class Builder {
     const size_t base = layout_.nodes.size();
     std::vector<uint32_t> depths{0};
     layout_.source.push_back(static_cast<uint32_t>(first));
-    Tree out{static_cast<uint32_t>(base), 0, 0, spec_.tree_output.empty() ? 0 : spec_.tree_output[tree], false};
+    Tree out{static_cast<uint32_t>(base), 0, 0, spec_.tree_output.empty() ? 0 : spec_.tree_output[tree],
+             false};
     uint64_t leaves = 0, leaf_depths = 0;
     for (size_t at = 0; at < depths.size(); ++at) {
       const size_t node = layout_.source[base + at];

@@ -1,8 +1,9 @@
 // The evaluator's own layout of a forest, and how it is made from the semantic arrays.
 //
-// Every number becomes an unsigned key in the order of the numbers, so that one unsigned compare decides a split,
-// with NaN in the right place and whatever the processor's denormal mode. A node reads a *column*: a feature seen
-// in one of five ways. The children of a node are neighbours and a leaf is its own left child, so one step is
+// Every number becomes an unsigned key in the order of the numbers, so that one unsigned compare decides a
+// split, with NaN in the right place and whatever the processor's denormal mode. A node reads a *column*: a
+// feature seen in one of five ways. The children of a node are neighbours and a leaf is its own left child,
+// so one step is
 //   node = node.left + (key[node.column] > node.span)
 // without a branch, and a row may take more steps than its path is long.
 #pragma once
@@ -24,7 +25,8 @@ enum class View : uint8_t {
   nan_left,    // NaN is the smallest key: all others are one larger than in nan_right
   zero_right,  // like nan_right, and abs(x) <= 1e-35f is NaN
   zero_left,
-  category,    // a category code: 0 NaN, 1 sent where negatives go, 2 too large for any bitset, c + 3 category c
+  category,  // a category code: 0 NaN, 1 sent where negatives go, 2 too large for any bitset, c + 3 category
+             // c
 };
 inline constexpr size_t kViews = 5;
 inline constexpr uint32_t kCodeNaN = 0, kCodeNegative = 1, kCodeLarge = 2, kCodeFirst = 3;
@@ -64,10 +66,10 @@ template <class N>
 struct Layout {
   std::vector<N> nodes;
   std::vector<Tree> trees;
-  std::vector<Column> columns;                    // by view, then feature
-  std::array<size_t, kViews + 1> view_begin{};    // columns of view v: [view_begin[v], view_begin[v + 1])
-  std::vector<uint32_t> pool;                     // per category split: bit count, then bits by code; 1 sends right
-  std::vector<uint32_t> source;                   // per node: its number in the semantic arrays
+  std::vector<Column> columns;                  // by view, then feature
+  std::array<size_t, kViews + 1> view_begin{};  // columns of view v: [view_begin[v], view_begin[v + 1])
+  std::vector<uint32_t> pool;    // per category split: bit count, then bits by code; 1 sends right
+  std::vector<uint32_t> source;  // per node: its number in the semantic arrays
 };
 
 // The columns that the splits read, sorted.

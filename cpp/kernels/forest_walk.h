@@ -19,7 +19,8 @@ uint32_t step(const N* nodes, uint32_t at, const typename N::Key* keys) {
 template <class N>
 uint32_t step_any(const N* nodes, uint32_t at, const typename N::Key* keys, const uint32_t* pool) {
   const N& node = nodes[at];
-  if ((node.column & N::kCategory) == 0) return node.left + static_cast<uint32_t>(keys[node.column] > node.span);
+  if ((node.column & N::kCategory) == 0)
+    return node.left + static_cast<uint32_t>(keys[node.column] > node.span);
   const uint32_t* bits = pool + node.span;
   const auto code = keys[node.column & static_cast<typename N::Index>(~N::kCategory)];
   const auto bit = code < bits[0] ? static_cast<uint32_t>(code) : kCodeLarge;
@@ -38,7 +39,8 @@ uint32_t walk_any(const N* nodes, const typename N::Key* keys, const uint32_t* p
 
 // One row through kLanes trees, whose nodes begin at `nodes[k]`.
 template <class N>
-void walk_lanes(const N* const* nodes, const typename N::Key* keys, uint32_t free_steps, uint32_t depth, uint32_t* at) {
+void walk_lanes(const N* const* nodes, const typename N::Key* keys, uint32_t free_steps, uint32_t depth,
+                uint32_t* at) {
   uint32_t lane[kLanes] = {};
   for (uint32_t s = 0; s < free_steps; ++s)
     for (int64_t k = 0; k < kLanes; ++k) lane[k] = step(nodes[k], lane[k], keys);
@@ -54,9 +56,11 @@ void walk_lanes(const N* const* nodes, const typename N::Key* keys, uint32_t fre
   for (int64_t k = 0; k < kLanes; ++k) at[k] = lane[k];
 }
 
-// One tree, many rows. `keys` is row-major; `rows` is a multiple of kLanes; at[r]: the node that row r ends in.
+// One tree, many rows. `keys` is row-major; `rows` is a multiple of kLanes; at[r]: the node that row r ends
+// in.
 template <class N>
-void walk_rows(const Layout<N>& layout, const Tree& tree, const typename N::Key* keys, int64_t rows, uint32_t* at) {
+void walk_rows(const Layout<N>& layout, const Tree& tree, const typename N::Key* keys, int64_t rows,
+               uint32_t* at) {
   const N* nodes = layout.nodes.data() + tree.first;
   const size_t stride = layout.columns.size();
   if (tree.categories) {
@@ -85,7 +89,8 @@ void walk_rows(const Layout<N>& layout, const Tree& tree, const typename N::Key*
 
 // One row, the trees [first, first + count): at[i] is the node that it ends in.
 template <class N>
-void walk_trees(const Layout<N>& layout, size_t first, size_t count, const typename N::Key* keys, uint32_t* at) {
+void walk_trees(const Layout<N>& layout, size_t first, size_t count, const typename N::Key* keys,
+                uint32_t* at) {
   const Tree* trees = layout.trees.data() + first;
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
@@ -101,8 +106,7 @@ void walk_trees(const Layout<N>& layout, size_t first, size_t count, const typen
     }
     if (categories)
       for (size_t k = 0; k < kLanes; ++k) at[i + k] = walk_any(nodes[k], keys, layout.pool.data());
-    else
-      walk_lanes(nodes, keys, free_steps, depth, at + i);
+    else walk_lanes(nodes, keys, free_steps, depth, at + i);
   }
   for (; i < count; ++i) at[i] = walk_any(layout.nodes.data() + trees[i].first, keys, layout.pool.data());
 }

@@ -96,7 +96,8 @@ void sk_expit(const LinkArgs& args) {
   each<T>(args, [=](T x) { return math::expit(scale * x); });
 }
 
-// NumPy's sum of a contiguous row (pairwise_sum in its loops): eight partial sums up to 128 elements, halves above.
+// NumPy's sum of a contiguous row (pairwise_sum in its loops): eight partial sums up to 128 elements, halves
+// above.
 template <class T>
 T block_sum(const T* x, int64_t n) {
   if (n < 8) {
@@ -130,7 +131,8 @@ template <class T>
 void sk_softmax(const LinkArgs& args) {
   each_row<T>(args, [](T* x, int64_t n) {
     T top = x[0];
-    for (int64_t i = 1; i < n; ++i) top = x[i] > top || x[i] != x[i] ? x[i] : top;  // a NaN is the maximum and stays
+    for (int64_t i = 1; i < n; ++i)
+      top = x[i] > top || x[i] != x[i] ? x[i] : top;  // a NaN is the maximum and stays
     for (int64_t i = 0; i < n; ++i) x[i] = np_exp(x[i] - top);
     const T sum = pairwise_sum(x, n);
     for (int64_t i = 0; i < n; ++i) x[i] /= sum;

@@ -22,8 +22,8 @@ struct Pair {
   double lo;
 };
 
-// Constants as hi + lo. kLn2.hi and kLog10Of2.hi end in zero bits, so that their products with an exponent are
-// exact; the others are rounded to nearest.
+// Constants as hi + lo. kLn2.hi and kLog10Of2.hi end in zero bits, so that their products with an exponent
+// are exact; the others are rounded to nearest.
 inline constexpr Pair kLn2{0x1.62e42ffp-1, -0x1.718432a1b0e26p-35};
 inline constexpr Pair kLn2Rounded{0x1.62e42fefa39efp-1, 0x1.abc9e3b39803fp-56};
 inline constexpr Pair kInvLn2{0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56};
@@ -63,7 +63,8 @@ inline Pair two_product(double a, double b) {
 // 2^k for an integral k in [-1022, 1023].
 inline double power_of_two(double k) { return from_bits((bits(k + kRoundShift) + 1023) << 52); }
 
-// y * 2^k for an integral k in [-1100, 1100]: two factors, so that the last product alone can round or overflow.
+// y * 2^k for an integral k in [-1100, 1100]: two factors, so that the last product alone can round or
+// overflow.
 inline double scale(double y, double k) {
   const double half = (k * 0.5 + kRoundShift) - kRoundShift;
   return y * power_of_two(half) * power_of_two(k - half);
@@ -81,8 +82,8 @@ inline double exp_tail(double r) {
   const double r4 = r2 * r2;
   const double a = (1.0 / 6.0 + r * (1.0 / 24.0)) + r2 * (1.0 / 120.0 + r * (1.0 / 720.0));
   const double b = (1.0 / 5040.0 + r * (1.0 / 40320.0)) + r2 * (1.0 / 362880.0 + r * (1.0 / 3628800.0));
-  const double c = (1.0 / 39916800.0 + r * (1.0 / 479001600.0)) +
-                   r2 * (1.0 / 6227020800.0 + r * (1.0 / 87178291200.0));
+  const double c =
+      (1.0 / 39916800.0 + r * (1.0 / 479001600.0)) + r2 * (1.0 / 6227020800.0 + r * (1.0 / 87178291200.0));
   return a + r4 * (b + r4 * c);
 }
 
@@ -157,7 +158,8 @@ inline double expit(double x) { return 1.0 / (1.0 + exp(-x)); }
 inline float expit(float x) { return 1.0f / (1.0f + static_cast<float>(exp(-static_cast<double>(x)))); }
 
 // log(1 + f + f_low) as an unevaluated sum, for 1 + f in [sqrt(1/2), sqrt(2)) and |f_low| below ulp(1 + f).
-// With s = f / (2 + f): log(1 + f) = f - f^2/2 + s (f^2/2 + R), R = 2/3 s^2 + 2/5 s^4 + ..., truncation below 2^-60.
+// With s = f / (2 + f): log(1 + f) = f - f^2/2 + s (f^2/2 + R), R = 2/3 s^2 + 2/5 s^4 + ..., truncation below
+// 2^-60.
 inline Pair log_pair(double f, double f_low) {
   const double s = f / (2.0 + f);
   const double z = s * s;
@@ -238,8 +240,8 @@ inline double log1p(double x) {
   return absolute(x) < 0x1p-54 ? x : b_edge;
 }
 
-// Cube root: bits divided by 3 give 5 bits, two Halley steps 45, and a last step on t cut to 26 bits (t * t is then
-// exact) leaves an error of 2/3 ULP.
+// Cube root: bits divided by 3 give 5 bits, two Halley steps 45, and a last step on t cut to 26 bits (t * t
+// is then exact) leaves an error of 2/3 ULP.
 inline double cbrt(double x) {
   const double a = absolute(x);
   const bool small = a < 0x1p-900, large = a > 0x1p900;

@@ -24,7 +24,7 @@ T magnitude(T x) {
 template <class T>
 T rint(T x) {
   const T a = magnitude(x);
-  const T nearest = (a + kIntegral<T>) - kIntegral<T>;
+  const T nearest = (a + kIntegral<T>)-kIntegral<T>;
   return a < kIntegral<T> ? copy_sign(nearest, x) : x;
 }
 template <class T>
@@ -40,7 +40,7 @@ T ceil(T x) {
 template <class T>
 T trunc(T x) {
   const T a = magnitude(x);
-  const T nearest = (a + kIntegral<T>) - kIntegral<T>;
+  const T nearest = (a + kIntegral<T>)-kIntegral<T>;
   const T down = nearest > a ? nearest - T{1} : nearest;
   return a < kIntegral<T> ? copy_sign(down, x) : x;
 }

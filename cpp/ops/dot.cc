@@ -1,8 +1,9 @@
 // dot: x W' + bias, each row summed in one fixed order whatever the batch.
 //
-// blocked: features in groups of eight; a group's products are added as ((0 1)(2 3))((4 5)(6 7)), groups are added
-// left to right, a shorter last group is padded with zero products, the bias comes last. float32 blocks sum in
-// double and round once. sequential: the bias first, then one feature after the other, in the block's dtype.
+// blocked: features in groups of eight; a group's products are added as ((0 1)(2 3))((4 5)(6 7)), groups are
+// added left to right, a shorter last group is padded with zero products, the bias comes last. float32 blocks
+// sum in double and round once. sequential: the bias first, then one feature after the other, in the block's
+// dtype.
 #include <algorithm>
 
 #include "ops/all_ops.h"
@@ -69,7 +70,8 @@ void blocked(const StepArgs& args, const DotArgs& dot) {
       if (bias == nullptr)
         for (int64_t r = 0; r < rows; ++r) result[r] = static_cast<T>(sums[r]);
       else
-        for (int64_t r = 0; r < rows; ++r) result[r] = static_cast<T>(sums[r] + static_cast<double>(bias[out]));
+        for (int64_t r = 0; r < rows; ++r)
+          result[r] = static_cast<T>(sums[r] + static_cast<double>(bias[out]));
     }
   }
 }
@@ -106,7 +108,9 @@ Loop loop_of(bool in_order, bool skip) {
   return skip ? &blocked<T, true> : &blocked<T, false>;
 }
 
-bool in_order(const NodeReader& reader) { return reader.choice("accumulate", {"blocked", "sequential"}) == "sequential"; }
+bool in_order(const NodeReader& reader) {
+  return reader.choice("accumulate", {"blocked", "sequential"}) == "sequential";
+}
 
 class DotStep final : public Step {
  public:

@@ -49,9 +49,9 @@ ValueType validate(const NodeReader& reader) {
   const LinkFunction& function = function_of(reader);
   const ValueType type = reader.input(0);
   reader.expect(type.width >= 1, "expected an input of at least 1 column but found ", type.width);
-  reader.expect((type.dtype == DType::f64 ? function.f64 : function.f32) != nullptr, "expected an input of type ",
-                type.dtype == DType::f64 ? "f32" : "f64", " for function ", function.name, " but found ",
-                name_of(type.dtype));
+  reader.expect((type.dtype == DType::f64 ? function.f64 : function.f32) != nullptr,
+                "expected an input of type ", type.dtype == DType::f64 ? "f32" : "f64", " for function ",
+                function.name, " but found ", name_of(type.dtype));
   if (function.takes_scale) {
     const double scale = scale_of(reader);
     reader.expect(scale == scale, "expected a number in constant 'scale' but found nan");

@@ -28,8 +28,8 @@ void check_category_side(const NodeReader& reader, CategoryRule rule) {
                                                                     : "left";
   std::string_view found = "none";
   if (reader.has_attribute("categories")) found = reader.choice("categories", {"none", "left", "right"});
-  reader.expect(found == expected, "expected attribute 'categories' to be '", expected, "' under its category rule but found '",
-                found, "'");
+  reader.expect(found == expected, "expected attribute 'categories' to be '", expected,
+                "' under its category rule but found '", found, "'");
 }
 
 template <class... Parts>
@@ -45,48 +45,53 @@ void check_leaf(const NodeReader& reader, const ForestSpec& spec, size_t tree, s
 }
 
 // Returns the words of the node's bitset.
-int64_t check_category_split(const NodeReader& reader, const ForestSpec& spec, size_t tree, size_t node, size_t local) {
+int64_t check_category_split(const NodeReader& reader, const ForestSpec& spec, size_t tree, size_t node,
+                             size_t local) {
   const int64_t words = spec.category_words[node];
   const int64_t offset = spec.category_offset[node];
   const auto pool = static_cast<int64_t>(spec.category_bits.size());
-  expect_node(reader, spec.rule != CategoryRule::none, tree, local, "found a category split without a category rule");
+  expect_node(reader, spec.rule != CategoryRule::none, tree, local,
+              "found a category split without a category rule");
   const int64_t sets = spec.rule == CategoryRule::sklearn ? 2 : 1;
-  expect_node(reader, words % sets == 0 && words / sets <= kMaxCategory / 32, tree, local, "expected at most ",
-              kMaxCategory, " categories in whole words but found ", words, " words");
+  expect_node(reader, words % sets == 0 && words / sets <= kMaxCategory / 32, tree, local,
+              "expected at most ", kMaxCategory, " categories in whole words but found ", words, " words");
   expect_node(reader, offset >= 0 && words <= pool && offset <= pool - words, tree, local, "expected ", words,
               " words within the ", pool, " of 'category_bits' but found them at ", offset);
   if (spec.rule != CategoryRule::lightgbm)
-    expect_node(reader, spec.missing[node] <= 1, tree, local, "expected missing 0 or 1 of a category split but found ",
+    expect_node(reader, spec.missing[node] <= 1, tree, local,
+                "expected missing 0 or 1 of a category split but found ",
                 static_cast<int>(spec.missing[node]));
   return words;
 }
 
-void check_split(const NodeReader& reader, const ForestSpec& spec, size_t tree, size_t node, size_t local, size_t count,
-                 std::vector<int32_t>& depth) {
+void check_split(const NodeReader& reader, const ForestSpec& spec, size_t tree, size_t node, size_t local,
+                 size_t count, std::vector<int32_t>& depth) {
   const int64_t width = reader.input(0).width;
-  expect_node(reader, spec.feature[node] < width, tree, local, "expected a feature below ", width, " but found ",
-              spec.feature[node]);
+  expect_node(reader, spec.feature[node] < width, tree, local, "expected a feature below ", width,
+              " but found ", spec.feature[node]);
   const uint8_t missing = spec.missing[node];
   expect_node(reader, missing <= 2 || missing == 4 || missing == 5, tree, local,
               "expected missing 0, 1, 2, 4 or 5 but found ", static_cast<int>(missing));
   const double threshold =
       spec.threshold_f64.empty() ? static_cast<double>(spec.threshold_f32[node]) : spec.threshold_f64[node];
-  expect_node(reader, threshold == threshold, tree, local, "expected a threshold that is a number but found nan");
+  expect_node(reader, threshold == threshold, tree, local,
+              "expected a threshold that is a number but found nan");
   for (const int32_t child : {spec.left[node], spec.right[node]}) {
-    expect_node(reader, child > static_cast<int64_t>(local) && child < static_cast<int64_t>(count), tree, local,
-                "expected a child above the node and below ", count, " but found ", child);
+    expect_node(reader, child > static_cast<int64_t>(local) && child < static_cast<int64_t>(count), tree,
+                local, "expected a child above the node and below ", count, " but found ", child);
     int32_t& child_depth = depth[static_cast<size_t>(child)];
-    expect_node(reader, child_depth < 0, tree, local, "expected one parent of each node but found a second of node ",
-                child);
+    expect_node(reader, child_depth < 0, tree, local,
+                "expected one parent of each node but found a second of node ", child);
     child_depth = depth[local] + 1;
-    expect_node(reader, child_depth <= kMaxTreeDepth, tree, local, "expected a depth of at most ", kMaxTreeDepth,
-                " but found more");
+    expect_node(reader, child_depth <= kMaxTreeDepth, tree, local, "expected a depth of at most ",
+                kMaxTreeDepth, " but found more");
   }
 }
 
-// Children are larger than their parent and nodes are met in order, so a node that no earlier node named has no
-// path from the root.
-int64_t check_tree(const NodeReader& reader, const ForestSpec& spec, size_t tree, std::vector<int32_t>& depth) {
+// Children are larger than their parent and nodes are met in order, so a node that no earlier node named has
+// no path from the root.
+int64_t check_tree(const NodeReader& reader, const ForestSpec& spec, size_t tree,
+                   std::vector<int32_t>& depth) {
   const auto first = static_cast<size_t>(spec.tree_offsets[tree]);
   const auto count = static_cast<size_t>(spec.tree_offsets[tree + 1]) - first;
   depth.assign(count, -1);
@@ -105,8 +110,8 @@ int64_t check_tree(const NodeReader& reader, const ForestSpec& spec, size_t tree
     }
     check_split(reader, spec, tree, node, local, count, depth);
     if (category) {
-      expect_node(reader, spec.category_words[node] > 0, tree, local, "expected category words of 0 or more but found ",
-                  spec.category_words[node]);
+      expect_node(reader, spec.category_words[node] > 0, tree, local,
+                  "expected category words of 0 or more but found ", spec.category_words[node]);
       words += check_category_split(reader, spec, tree, node, local);
     }
   }
@@ -117,8 +122,8 @@ void check_linear(const NodeReader& reader, const ForestSpec& spec) {
   if (spec.linear_offsets.empty()) return;
   const auto terms = static_cast<int64_t>(spec.linear_feature.size());
   reader.expect(spec.linear_offsets.front() == 0 && spec.linear_offsets.back() == terms,
-                "expected 'linear_offsets' from 0 to ", terms, " but found ", spec.linear_offsets.front(), " to ",
-                spec.linear_offsets.back());
+                "expected 'linear_offsets' from 0 to ", terms, " but found ", spec.linear_offsets.front(),
+                " to ", spec.linear_offsets.back());
   for (size_t i = 1; i < spec.linear_offsets.size(); ++i)
     reader.expect(spec.linear_offsets[i - 1] <= spec.linear_offsets[i],
                   "expected ascending 'linear_offsets' but found ", spec.linear_offsets[i], " after ",
@@ -169,8 +174,8 @@ void read_leaves(const NodeReader& reader, ForestSpec& spec) {
   spec.leaf_rows = values.shape().empty() ? 1 : values.shape()[0];
   if (spec.vector_leaf)
     reader.expect(values.shape().size() == 2 && values.shape()[1] == spec.outputs,
-                  "expected constant 'leaf_values' of shape [n, ", spec.outputs, "] but found ", values.shape().size(),
-                  " axes and ", values.size(), " elements");
+                  "expected constant 'leaf_values' of shape [n, ", spec.outputs, "] but found ",
+                  values.shape().size(), " axes and ", values.size(), " elements");
   else
     reader.expect(values.shape().size() == 1, "expected constant 'leaf_values' with 1 axis but found ",
                   values.shape().size());
@@ -193,7 +198,8 @@ ForestSpec read_forest(const NodeReader& reader) {
   spec.rule = category_rule(reader);
   check_category_side(reader, spec.rule);
   spec.tree_offsets = read<int64_t>(reader, "tree_offsets", DType::i64, -1);
-  reader.expect(!spec.tree_offsets.empty(), "expected at least 1 element in constant 'tree_offsets' but found 0");
+  reader.expect(!spec.tree_offsets.empty(),
+                "expected at least 1 element in constant 'tree_offsets' but found 0");
   const auto trees = static_cast<int64_t>(spec.tree_offsets.size()) - 1;
   if (!spec.vector_leaf || reader.has_constant("tree_output"))
     spec.tree_output = read<int32_t>(reader, "tree_output", DType::i32, trees);
@@ -205,20 +211,23 @@ ForestSpec read_forest(const NodeReader& reader) {
 
 void check_forest(const NodeReader& reader, const ForestSpec& spec) {
   const auto nodes = static_cast<int64_t>(spec.feature.size());
-  reader.expect(spec.tree_offsets.front() == 0 && spec.tree_offsets.back() == nodes, "expected 'tree_offsets' from 0 to ",
-                nodes, " but found ", spec.tree_offsets.front(), " to ", spec.tree_offsets.back());
+  reader.expect(spec.tree_offsets.front() == 0 && spec.tree_offsets.back() == nodes,
+                "expected 'tree_offsets' from 0 to ", nodes, " but found ", spec.tree_offsets.front(), " to ",
+                spec.tree_offsets.back());
   for (size_t tree = 0; tree + 1 < spec.tree_offsets.size(); ++tree)
     reader.expect(spec.tree_offsets[tree] < spec.tree_offsets[tree + 1],
                   "expected ascending 'tree_offsets' but found ", spec.tree_offsets[tree + 1], " after ",
                   spec.tree_offsets[tree]);
   for (const int32_t output : spec.tree_output)
-    reader.expect(output >= 0 && output < spec.outputs, "expected 'tree_output' in [0, ", spec.outputs, ") but found ",
-                  output);
+    reader.expect(output >= 0 && output < spec.outputs, "expected 'tree_output' in [0, ", spec.outputs,
+                  ") but found ", output);
   std::vector<int32_t> depth;
   int64_t words = 0;
-  for (size_t tree = 0; tree + 1 < spec.tree_offsets.size(); ++tree) words += check_tree(reader, spec, tree, depth);
-  reader.expect(words <= static_cast<int64_t>(spec.category_bits.size()), "expected bitsets of their own in the ",
-                spec.category_bits.size(), " words of 'category_bits' but found ", words, " words in use");
+  for (size_t tree = 0; tree + 1 < spec.tree_offsets.size(); ++tree)
+    words += check_tree(reader, spec, tree, depth);
+  reader.expect(words <= static_cast<int64_t>(spec.category_bits.size()),
+                "expected bitsets of their own in the ", spec.category_bits.size(),
+                " words of 'category_bits' but found ", words, " words in use");
   check_linear(reader, spec);
 }
 

@@ -21,47 +21,69 @@ struct Rounded {
 
 struct Abs {
   template <class T>
-  static T apply(T x) { return math::magnitude(x); }
+  static T apply(T x) {
+    return math::magnitude(x);
+  }
 };
 struct Negative {
   template <class T>
-  static T apply(T x) { return -x; }
+  static T apply(T x) {
+    return -x;
+  }
 };
 struct Square {
   template <class T>
-  static T apply(T x) { return x * x; }
+  static T apply(T x) {
+    return x * x;
+  }
 };
 struct Sqrt {
   template <class T>
-  static T apply(T x) { return std::sqrt(x); }
+  static T apply(T x) {
+    return std::sqrt(x);
+  }
 };
 struct Reciprocal {
   template <class T>
-  static T apply(T x) { return T{1} / x; }
+  static T apply(T x) {
+    return T{1} / x;
+  }
 };
 struct Sign {  // NumPy: a zero of either sign gives +0, NaN stays NaN
   template <class T>
-  static T apply(T x) { return x > T{0} ? T{1} : (x < T{0} ? T{-1} : (x == T{0} ? T{0} : x)); }
+  static T apply(T x) {
+    return x > T{0} ? T{1} : (x < T{0} ? T{-1} : (x == T{0} ? T{0} : x));
+  }
 };
 struct Floor {
   template <class T>
-  static T apply(T x) { return math::floor(x); }
+  static T apply(T x) {
+    return math::floor(x);
+  }
 };
 struct Ceil {
   template <class T>
-  static T apply(T x) { return math::ceil(x); }
+  static T apply(T x) {
+    return math::ceil(x);
+  }
 };
 struct Trunc {
   template <class T>
-  static T apply(T x) { return math::trunc(x); }
+  static T apply(T x) {
+    return math::trunc(x);
+  }
 };
 struct Rint {
   template <class T>
-  static T apply(T x) { return math::rint(x); }
+  static T apply(T x) {
+    return math::rint(x);
+  }
 };
 struct Expit {
   template <class T>
-  static T apply(T x) { return math::expit(x); }
+  static T apply(T x) {
+    return math::expit(x);
+  }
 };
 
 template <class T, class F>
@@ -107,9 +129,9 @@ constexpr Function kFunctions[] = {
 };
 
 const Function& function_of(const NodeReader& reader) {
-  const std::string& name =
-      reader.choice("fn", {"abs", "negative", "square", "sqrt", "reciprocal", "sign", "floor", "ceil", "trunc", "rint",
-                           "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "expit", "cbrt"});
+  const std::string& name = reader.choice(
+      "fn", {"abs", "negative", "square", "sqrt", "reciprocal", "sign",  "floor", "ceil", "trunc", "rint",
+             "exp", "exp2",     "expm1",  "log",  "log2",       "log10", "log1p", "tanh", "expit", "cbrt"});
   for (const Function& candidate : kFunctions)
     if (candidate.name == name) return candidate;
   fail(ErrorCode::program, reader.where(), ": function ", name, " has no definition");

@@ -1,4 +1,5 @@
-// The evaluator of forests: keys, bounds of splits, memory it may touch; and `trees` nodes with random damage.
+// The evaluator of forests: keys, bounds of splits, memory it may touch; and `trees` nodes with random
+// damage.
 #include <bit>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
@@ -21,11 +22,13 @@ using namespace samples;
 template <class T>
 std::vector<T> special_numbers() {
   using Limits = std::numeric_limits<T>;
-  std::vector<T> points{T{0}, Limits::denorm_min(), Limits::min(), T(1e-35f), T{1}, T{0.1f}, T{3}, Limits::max(), Limits::infinity()};
+  std::vector<T> points{T{0}, Limits::denorm_min(), Limits::min(),     T(1e-35f), T{1}, T{0.1f},
+                        T{3}, Limits::max(),        Limits::infinity()};
   std::vector<T> out;
   for (T point : points)
     for (T x : {point, -point})
-      for (T y : {std::nextafter(x, -Limits::infinity()), x, std::nextafter(x, Limits::infinity())}) out.push_back(y);
+      for (T y : {std::nextafter(x, -Limits::infinity()), x, std::nextafter(x, Limits::infinity())})
+        out.push_back(y);
   return out;
 }
 
@@ -90,7 +93,8 @@ void check_stumps(DType block) {
   }
 #if defined(__SSE__)
   const unsigned saved = _mm_getcsr();
-  for (unsigned state : {0x1f80u, 0x9fc0u, 0x3f80u, 0x5f80u}) {  // default; flush to zero; round down; round up
+  for (unsigned state :
+       {0x1f80u, 0x9fc0u, 0x3f80u, 0x5f80u}) {  // default; flush to zero; round down; round up
     _mm_setcsr(state);
     for (const auto& forest : forests) got.push_back(run(*forest, x, static_cast<int64_t>(x.size())));
     _mm_setcsr(saved);
@@ -113,7 +117,8 @@ void check_keys() {
       if (a < b) BOOST_CHECK(forest::key_of<K>(a) < forest::key_of<K>(b));
   BOOST_CHECK(forest::key_of<K>(T{0}) == forest::key_of<K>(-T{0}) + 1);
   const auto nan = std::numeric_limits<T>::quiet_NaN();
-  const auto signalling = std::bit_cast<T>(static_cast<K>(std::bit_cast<K>(std::numeric_limits<T>::infinity()) + 1));
+  const auto signalling =
+      std::bit_cast<T>(static_cast<K>(std::bit_cast<K>(std::numeric_limits<T>::infinity()) + 1));
   for (T a : {nan, -nan, signalling, -signalling}) BOOST_CHECK(forest::key_of<K>(a) == static_cast<K>(~K{0}));
 }
 
@@ -150,12 +155,23 @@ Program forest_program(std::mt19937& random) {
   std::vector<uint32_t> bits(feature.size());
   for (uint32_t& word : bits) word = static_cast<uint32_t>(random());
   append(program, "trees", {block},
-         {{"outputs", int64_t{2}}, {"compare", std::string("le")}, {"categories", std::string("left")},
+         {{"outputs", int64_t{2}},
+          {"compare", std::string("le")},
+          {"categories", std::string("left")},
           {"category_rule", std::string("lightgbm")}},
-         {{"tree_offsets", slab(offsets)}, {"tree_output", slab(tree_output)}, {"feature", slab(feature)},
-          {"threshold", slab(threshold)}, {"left", slab(left)}, {"right", slab(right)}, {"missing", slab(missing)},
-          {"category_offset", slab(place)}, {"category_words", slab(words)}, {"category_bits", slab(bits)},
-          {"leaf", slab(leaf)}, {"leaf_values", slab(values)}, {"base", slab(std::vector<double>{0.5, -0.5})}});
+         {{"tree_offsets", slab(offsets)},
+          {"tree_output", slab(tree_output)},
+          {"feature", slab(feature)},
+          {"threshold", slab(threshold)},
+          {"left", slab(left)},
+          {"right", slab(right)},
+          {"missing", slab(missing)},
+          {"category_offset", slab(place)},
+          {"category_words", slab(words)},
+          {"category_bits", slab(bits)},
+          {"leaf", slab(leaf)},
+          {"leaf_values", slab(values)},
+          {"base", slab(std::vector<double>{0.5, -0.5})}});
   program.outputs.push_back(output(static_cast<int32_t>(program.nodes.size()) - 1, "float64"));
   return program;
 }
@@ -175,7 +191,8 @@ std::vector<double> run_trees(const Program& program, const std::vector<double>&
 }
 
 std::vector<double> rows_of(std::mt19937& random, int64_t rows) {
-  const double pool[] = {-3, -2, -1, -0.0, 0.0, 1, 2, 3, 4, 5.5, 31, 32, 1e10, -1e10, std::nan(""), INFINITY, -INFINITY};
+  const double pool[] = {-3, -2, -1,   -0.0,  0.0,          1,        2,        3, 4, 5.5,
+                         31, 32, 1e10, -1e10, std::nan(""), INFINITY, -INFINITY};
   std::vector<double> out(static_cast<size_t>(rows * 4));
   for (double& x : out) x = pool[random() % std::size(pool)];
   return out;
@@ -206,7 +223,8 @@ BOOST_AUTO_TEST_CASE(every_row_count_alone_gives_the_batch) {
       std::vector<double> row;
       for (int64_t c = 0; c < 4; ++c) row.push_back(data[static_cast<size_t>(c * rows + r)]);
       const std::vector<double> alone = run_trees(program, row, 1);
-      BOOST_REQUIRE(alone[0] == batch[static_cast<size_t>(r)] && alone[1] == batch[static_cast<size_t>(rows + r)]);
+      BOOST_REQUIRE(alone[0] == batch[static_cast<size_t>(r)] &&
+                    alone[1] == batch[static_cast<size_t>(rows + r)]);
     }
   }
 }
@@ -214,8 +232,8 @@ BOOST_AUTO_TEST_CASE(every_row_count_alone_gives_the_batch) {
 // Under the address sanitizer this is the proof that what validate lets through stays inside its memory.
 BOOST_AUTO_TEST_CASE(random_damage_is_refused_or_harmless) {
   std::mt19937 random(7);
-  const std::string names[] = {"tree_offsets", "tree_output", "feature", "left", "right", "missing",
-                               "category_offset", "category_words", "leaf", "threshold"};
+  const std::string names[] = {"tree_offsets", "tree_output",     "feature",        "left", "right",
+                               "missing",      "category_offset", "category_words", "leaf", "threshold"};
   int accepted = 0, refused = 0;
   for (int trial = 0; trial < 600; ++trial) {
     Program program = forest_program(random);
@@ -224,7 +242,8 @@ BOOST_AUTO_TEST_CASE(random_damage_is_refused_or_harmless) {
           program.nodes.back().constants.at(names[random() % std::size(names)]))];
       std::vector<std::byte> bytes(constant.bytes().begin(), constant.bytes().end());
       const size_t at = random() % bytes.size();
-      bytes[at] = trial % 2 ? static_cast<std::byte>(random()) : static_cast<std::byte>(static_cast<int>(bytes[at]) + 1);
+      bytes[at] = trial % 2 ? static_cast<std::byte>(random())
+                            : static_cast<std::byte>(static_cast<int>(bytes[at]) + 1);
       constant = Constant(constant.type(), constant.shape(), bytes);
     }
     if (refusal(program) != "accepted") {

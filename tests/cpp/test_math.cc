@@ -148,7 +148,9 @@ BOOST_AUTO_TEST_CASE(edges_of_expit) {
 }
 
 BOOST_AUTO_TEST_CASE(rounding_keeps_signs_and_large_numbers) {
-  const double halves[] = {0.0, 0.5, 1.0, 1.5, 2.5, 0x1p51 + 0.5, 0x1p52 - 0.5, 0x1p52 + 1, 0x1p53 + 2, kMax, kInf, 0.49999999999999994, kTiniest};
+  const double halves[] = {0.0,          0.5,        1.0,        1.5,  2.5,  0x1p51 + 0.5,
+                           0x1p52 - 0.5, 0x1p52 + 1, 0x1p53 + 2, kMax, kInf, 0.49999999999999994,
+                           kTiniest};
   for (double x : halves) {
     for (double y : {x, -x}) {
       check(own::rint<double>, y, std::nearbyint(y));
@@ -156,7 +158,8 @@ BOOST_AUTO_TEST_CASE(rounding_keeps_signs_and_large_numbers) {
       check(own::ceil<double>, y, std::ceil(y));
       check(own::trunc<double>, y, std::trunc(y));
       const auto single = static_cast<float>(y);
-      BOOST_TEST(std::bit_cast<uint32_t>(own::rint(single)) == std::bit_cast<uint32_t>(std::nearbyint(single)));
+      BOOST_TEST(std::bit_cast<uint32_t>(own::rint(single)) ==
+                 std::bit_cast<uint32_t>(std::nearbyint(single)));
       BOOST_TEST(std::bit_cast<uint32_t>(own::floor(single)) == std::bit_cast<uint32_t>(std::floor(single)));
     }
   }
@@ -164,7 +167,8 @@ BOOST_AUTO_TEST_CASE(rounding_keeps_signs_and_large_numbers) {
   check_nan(own::floor<double>, std::nan(""));
 }
 
-// Recorded once. A difference means that somebody's numbers would change: never re-record without a new artifact version.
+// Recorded once. A difference means that somebody's numbers would change: never re-record without a new
+// artifact version.
 BOOST_AUTO_TEST_CASE(bits_are_the_same_everywhere) {
   BOOST_TEST(digest_both_ways([](double x) { return own::exp(x); }, -750, 715) == 0xee02a645a51fac7au);
   BOOST_TEST(digest_both_ways([](double x) { return own::exp2(x); }, -1080, 1025) == 0xd3119cb3f43332dbu);
