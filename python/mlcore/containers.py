@@ -353,8 +353,8 @@ def _add(builder: _core.BatchBuilder, name: str, values: Any, column: _Column) -
         _add_objects(builder, name, values, column)
     elif _isinstance(values, "pandas", "Series", "Index"):
         _add_pandas(builder, name, values, column)
-    elif _isinstance(values, "pandas", "Categorical"):
-        _add_categorical(builder, name, values.codes, values.categories, column)
+    elif type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "isna"):
+        _add_pandas(builder, name, sys.modules["pandas"].Series(values, copy=False), column)
     elif hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
         builder.add_arrow(name, values)
     elif hasattr(values, "__array__"):
