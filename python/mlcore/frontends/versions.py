@@ -12,7 +12,7 @@ __all__ = ["SUPPORTED", "check_versions", "installed_versions"]
 
 # module -> (name for people, first supported release, first unsupported release)
 SUPPORTED: dict[str, tuple[str, str, str]] = {
-    "sklearn": ("scikit-learn", "1.7", "1.10"),
+    "sklearn": ("scikit-learn", "1.9", "1.10"),
     "xgboost": ("XGBoost", "3.0", "3.3"),
     "lightgbm": ("LightGBM", "4.5", "4.8"),
 }
