@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def _class(entry: Entry) -> type:
 
 
 def _examples() -> Iterator[tuple[str, Callable[[], Any]]]:
+    sys.path.insert(0, str(FOLDER))  # examples share helpers that lie beside them
     for file in sorted(FOLDER.glob("examples_*.py")):
         spec = importlib.util.spec_from_file_location(f"frontends.{file.stem}", file)
         assert spec is not None

@@ -1,122 +1,41 @@
-"""Fitted scikit-learn models of every class and option that the front ends support; tiny and seeded."""
+"""Fitted scikit-learn trees, ensembles and baselines of every class and option that is supported; tiny and seeded."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from lightgbm import LGBMRegressor
-from sklearn import dummy, ensemble, linear_model, svm, tree
+from sklearn import dummy, ensemble, linear_model, tree
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn_model_data import (
+    ROWS,
+    Array,
+    Maker,
+    binary,
+    classes,
+    each,
+    fitted,
+    flags,
+    frame,
+    numbers,
+    positive,
+    several_labels,
+    several_strings,
+    signal,
+    strings,
+    targets,
+)
 from xgboost import XGBClassifier, XGBRegressor
 
-Array = np.ndarray
-Maker = Callable[[], Any]
-
-ROWS = 160
-COLUMNS = 4
-
-
-# -- data -------------------------------------------------------------------------------------------------------
-
-
-def numbers(*, missing: bool = False, dtype: Any = np.float64) -> Array:
-    """Features with ties, zeros of both signs and a column of small codes."""
-    rng = np.random.default_rng(5)
-    X = rng.normal(size=(ROWS, COLUMNS))
-    X[:, 1] = np.round(X[:, 1], 1)
-    X[:, 2] = rng.integers(0, 6, ROWS)
-    X[rng.random(X.shape) < 0.05] = 0.0
-    X[rng.random(X.shape) < 0.02] = -0.0
-    if missing:
-        X[rng.random(X.shape) < 0.15] = np.nan
-    return X.astype(dtype)
-
-
-def frame(*, missing: bool = False) -> pd.DataFrame:
-    """Numbers, a string category, an integer category and a boolean."""
-    rng = np.random.default_rng(6)
-    table = pd.DataFrame(numbers(missing=missing)[:, :2], columns=["a", "b"])
-    table["town"] = np.array(["Ede", "Oslo", "Bern", "Żary", "Ulm"], dtype=object)[rng.integers(0, 5, ROWS)]
-    table["code"] = rng.integers(0, 7, ROWS)
-    table["flag"] = rng.integers(0, 2, ROWS).astype(bool)
-    if missing:
-        table["town"] = table["town"].where(rng.random(ROWS) > 0.1, None)
-    return table
-
-
-def signal(X: Any) -> Array:
-    """A noisy target."""
-    if isinstance(X, pd.DataFrame) and "town" in X:
-        values = X["a"].fillna(0).to_numpy() + X["code"].to_numpy() % 3 + X["town"].isin(["Ede", "Ulm"]).to_numpy()
-    else:
-        filled = np.nan_to_num(np.asarray(X, dtype=np.float64))
-        values = filled[:, 0] + filled[:, 1] * filled[:, 3] + (filled[:, 2] == 2)
-    return values + 0.3 * np.random.default_rng(7).normal(size=len(values))
-
-
-def positive(X: Any) -> Array:
-    return np.exp(signal(X) / 2)
-
-
-def targets(X: Any) -> Array:
-    y = signal(X)
-    return np.column_stack([y, -y, y * y])
-
-
-def binary(X: Any) -> Array:
-    return (signal(X) > 0.2).astype(np.int64)
-
-
-def strings(X: Any) -> Array:
-    return np.array(["no", "perhaps", "yes"])[np.digitize(signal(X), [-0.4, 0.9])]
-
-
-def classes(X: Any, count: int = 3) -> Array:
-    """Integer labels that are not 0, 1, ..."""
-    y = signal(X)
-    return np.digitize(y, np.quantile(y, np.linspace(0, 1, count + 1)[1:-1])) * 10 + 5
-
-
-def several_labels(X: Any) -> Array:
-    """Two targets with different label sets."""
-    return np.column_stack([classes(X), binary(X)])
-
-
-def several_strings(X: Any) -> Array:
-    return np.column_stack([strings(X), np.where(binary(X) == 1, "plus", "minus")])
-
-
-def flags(X: Any) -> Array:
-    """Three 0/1 targets (multilabel)."""
-    y = signal(X)
-    return np.column_stack([y > 0, y > 1, y < -0.5]).astype(np.int64)
-
-
-# -- makers -----------------------------------------------------------------------------------------------------
-
-
-def fitted(estimator: Any, y: Callable[[Any], Any], X: Any = None, **fit: Any) -> Any:
-    X = numbers() if X is None else X
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        return estimator.fit(X, y(X), **fit)
-
-
-def each(cls: Any, y: Callable[[Any], Any], options: Iterable[dict[str, Any]]) -> list[Maker]:
-    """One maker per set of options."""
-    return [lambda option=option: fitted(cls(**option), y) for option in options]  # type: ignore[misc]
+# -- trees and boosting -----------------------------------------------------------------------------------------
 
 
 def trees(cls: Any, classifies: bool) -> list[Maker]:
@@ -268,165 +187,6 @@ ISOLATION_FORESTS: list[Maker] = [
     lambda: ensemble.IsolationForest(n_estimators=3, max_samples=1, random_state=0).fit(numbers()),
     lambda: ensemble.IsolationForest(n_estimators=3, max_samples=2, random_state=0).fit(numbers()),
 ]
-
-
-# -- linear models ----------------------------------------------------------------------------------------------
-
-
-def _linear(cls: Any, y: Callable[[Any], Any], **options: Any) -> list[Maker]:
-    return [
-        lambda: fitted(cls(**options), y),
-        lambda: fitted(cls(**options, fit_intercept=False), y),
-        lambda: fitted(cls(**options), y, numbers(dtype=np.float32)),
-        lambda: fitted(cls(**options), y, pd.DataFrame(numbers(), columns=list("abcd"))),
-    ]
-
-
-_REGRESSORS: dict[str, dict[str, Any]] = {
-    "LinearRegression": {},
-    "Ridge": {},
-    "RidgeCV": {},
-    "Lasso": {"alpha": 0.01},
-    "LassoCV": {"alphas": 5, "cv": 3},
-    "ElasticNet": {"alpha": 0.01},
-    "ElasticNetCV": {"alphas": 5, "cv": 3},
-    "Lars": {},
-    "LarsCV": {"cv": 3},
-    "LassoLars": {"alpha": 0.01},
-    "LassoLarsCV": {"cv": 3},
-    "LassoLarsIC": {},
-    "OrthogonalMatchingPursuit": {"n_nonzero_coefs": 3},
-    "OrthogonalMatchingPursuitCV": {"cv": 3},
-    "BayesianRidge": {},
-    "ARDRegression": {},
-    "HuberRegressor": {},
-    "TheilSenRegressor": {"random_state": 0, "max_subpopulation": 200},
-    "QuantileRegressor": {"alpha": 0.01},
-    "SGDRegressor": {"random_state": 0},
-    "PassiveAggressiveRegressor": {"random_state": 0},
-}
-_MULTI_TASK: dict[str, dict[str, Any]] = {
-    "MultiTaskLasso": {"alpha": 0.01},
-    "MultiTaskLassoCV": {"alphas": 5, "cv": 3},
-    "MultiTaskElasticNet": {"alpha": 0.01},
-    "MultiTaskElasticNetCV": {"alphas": 5, "cv": 3},
-}
-LINEAR: dict[str, list[Maker]] = {
-    **{
-        f"sklearn.linear_model.{name}": _linear(getattr(linear_model, name), signal, **options)
-        for name, options in _REGRESSORS.items()
-    },
-    **{
-        f"sklearn.linear_model.{name}": _linear(getattr(linear_model, name), targets, **options)
-        for name, options in _MULTI_TASK.items()
-    },
-    "sklearn.svm.LinearSVR": _linear(svm.LinearSVR, signal, random_state=0),
-}
-LINEAR["sklearn.linear_model.LinearRegression"] += [
-    lambda: fitted(linear_model.LinearRegression(), targets),
-    lambda: fitted(linear_model.LinearRegression(), lambda X: signal(X)[:, None]),
-    lambda: fitted(linear_model.LinearRegression(positive=True), positive),
-    lambda: fitted(linear_model.LinearRegression(), targets, numbers(dtype=np.float32)),
-    lambda: fitted(linear_model.LinearRegression(), signal, np.round(numbers() * 4).astype(np.int64)),
-]
-LINEAR["sklearn.linear_model.Ridge"] += [
-    lambda: fitted(linear_model.Ridge(alpha=[0.1, 1.0, 10.0]), targets),
-    lambda: fitted(linear_model.Ridge(solver="sag", random_state=0), signal, numbers(dtype=np.float32)),
-]
-LINEAR["sklearn.linear_model.RidgeCV"] += [
-    lambda: fitted(linear_model.RidgeCV(store_cv_results=True), signal),
-    lambda: fitted(linear_model.RidgeCV(cv=3), targets),
-]
-LINEAR["sklearn.linear_model.SGDRegressor"] += each(
-    linear_model.SGDRegressor,
-    signal,
-    [
-        {"loss": "huber", "average": True, "random_state": 0},
-        {"loss": "epsilon_insensitive", "early_stopping": True, "random_state": 0},
-        {"loss": "squared_epsilon_insensitive", "penalty": "l1", "random_state": 0},
-    ],
-)
-
-
-def _generalized(cls: Any, **options: Any) -> list[Maker]:
-    return [
-        lambda: fitted(cls(**options), positive),
-        lambda: fitted(cls(**options, solver="newton-cholesky"), positive, numbers(dtype=np.float32)),
-        lambda: fitted(cls(**options, fit_intercept=False), positive),
-    ]
-
-
-GENERALIZED: dict[str, list[Maker]] = {
-    "sklearn.linear_model.PoissonRegressor": _generalized(linear_model.PoissonRegressor),
-    "sklearn.linear_model.GammaRegressor": _generalized(linear_model.GammaRegressor),
-    "sklearn.linear_model.TweedieRegressor": [
-        *_generalized(linear_model.TweedieRegressor, power=1.5),
-        *_generalized(linear_model.TweedieRegressor, power=0),
-        *_generalized(linear_model.TweedieRegressor, power=0, link="log"),
-        *_generalized(linear_model.TweedieRegressor, power=3),
-        lambda: fitted(linear_model.TweedieRegressor(power=1, link="identity", alpha=10), positive),
-    ],
-}
-
-
-def _classifiers(cls: Any, **options: Any) -> list[Maker]:
-    return [
-        lambda: fitted(cls(**options), binary),
-        lambda: fitted(cls(**options), strings),
-        lambda: fitted(cls(**options, fit_intercept=False), classes),
-        lambda: fitted(cls(**options), binary, numbers(dtype=np.float32)),
-        lambda: fitted(cls(**options), strings, numbers(dtype=np.float32)),
-        lambda: fitted(cls(**options, class_weight="balanced"), lambda X: classes(X, 9)),
-    ]
-
-
-def _sparse_coefficients() -> Any:
-    return fitted(linear_model.LogisticRegression(solver="saga", l1_ratio=1.0, C=0.2), strings).sparsify()
-
-
-CLASSIFIERS: dict[str, list[Maker]] = {
-    "sklearn.linear_model.LogisticRegression": [
-        *_classifiers(linear_model.LogisticRegression),
-        lambda: fitted(linear_model.LogisticRegression(solver="liblinear"), binary),
-        _sparse_coefficients,
-    ],
-    "sklearn.linear_model.LogisticRegressionCV": _classifiers(
-        linear_model.LogisticRegressionCV, Cs=3, cv=3, scoring="accuracy", l1_ratios=(0,), use_legacy_attributes=False
-    ),
-    "sklearn.linear_model.RidgeClassifier": [
-        *_classifiers(linear_model.RidgeClassifier),
-        lambda: fitted(linear_model.RidgeClassifier(), flags),
-    ],
-    "sklearn.linear_model.RidgeClassifierCV": [
-        *_classifiers(linear_model.RidgeClassifierCV),
-        lambda: fitted(linear_model.RidgeClassifierCV(store_cv_results=True), flags),
-    ],
-    "sklearn.linear_model.SGDClassifier": [
-        maker
-        for loss in (
-            "hinge",
-            "log_loss",
-            "modified_huber",
-            "squared_hinge",
-            "perceptron",
-            "squared_error",
-            "huber",
-            "epsilon_insensitive",
-            "squared_epsilon_insensitive",
-        )
-        for maker in _classifiers(linear_model.SGDClassifier, loss=loss, random_state=0)[:: 1 if "_" in loss else 3]
-    ]
-    + [
-        lambda: fitted(
-            linear_model.SGDClassifier(loss="log_loss", average=True, early_stopping=True, random_state=0), strings
-        )
-    ],
-    "sklearn.linear_model.Perceptron": _classifiers(linear_model.Perceptron, random_state=0),
-    "sklearn.linear_model.PassiveAggressiveClassifier": _classifiers(
-        linear_model.PassiveAggressiveClassifier, random_state=0, average=True
-    ),
-    "sklearn.svm.LinearSVC": _classifiers(svm.LinearSVC, random_state=0),
-}
 
 
 # -- baselines, votes, stacks, calibration ----------------------------------------------------------------------
@@ -695,9 +455,6 @@ FITTED_EXAMPLES: dict[str, list[Maker]] = {
     "sklearn.ensemble.HistGradientBoostingClassifier": HIST_CLASSIFIERS,
     "sklearn.ensemble.HistGradientBoostingRegressor": HIST_REGRESSORS,
     "sklearn.ensemble.IsolationForest": ISOLATION_FORESTS,
-    **LINEAR,
-    **GENERALIZED,
-    **CLASSIFIERS,
     "sklearn.dummy.DummyClassifier": DUMMY_CLASSIFIERS,
     "sklearn.dummy.DummyRegressor": DUMMY_REGRESSORS,
     "sklearn.ensemble.VotingClassifier": VOTING_CLASSIFIERS,

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from agreement import same
-from examples_sklearn_models import binary, classes, flags, frame, numbers, signal, strings, targets
 from mlcore.errors import InputError, UnsupportedError
 from sklearn import linear_model, svm
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn_model_data import binary, classes, flags, frame, numbers, signal, strings, targets
 
 
 def bound(estimator: Any, X: Any, share: float) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from agreement import same
-from examples_sklearn_models import binary, classes, fitted, frame, numbers, signal, strings
 from lightgbm import LGBMClassifier
 from scipy import sparse
 from sklearn import dummy, ensemble, linear_model, tree
@@ -27,6 +26,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from sklearn.svm import LinearSVC
+from sklearn_model_data import binary, classes, fitted, frame, numbers, signal, strings
 from xgboost import XGBClassifier
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from agreement import same
-from examples_sklearn_models import binary, classes, frame, numbers, signal, strings
 from mlcore.errors import InputError, UnsupportedError
 from sklearn import ensemble, tree
 from sklearn._loss.loss import HalfTweedieLoss, HalfTweedieLossIdentity
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from sklearn_model_data import binary, classes, frame, numbers, signal, strings
 
 
 def assert_same(estimator: Any, X: Any, *methods: str) -> mlcore.Model:
