@@ -70,21 +70,28 @@ $(VENV)/installed: $(VENV)/tools $(SOURCES) CMakeLists.txt pyproject.toml
 
 LAUNCHER = $(shell command -v ccache >/dev/null && echo -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache)
 SITE = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
-LOCK := $(if $(shell command -v flock),flock /tmp/mlcore.lock,)
+LOCK := $(if $(shell command -v flock),flock build/lock,)
+
+# $(call build,preset): configure and build under build/<preset>; one build at a time, several shells may share a tree
+define build
+@mkdir -p build
+@$(LOCK) sh -c '$(BIN)/cmake --preset $(1) -DCMAKE_PREFIX_PATH="$(SITE)" -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja \
+	-DPython_EXECUTABLE=$(BIN)/python -Dpybind11_DIR="$(SITE)/pybind11/share/cmake/pybind11" \
+	$(patsubst cmake.define.%,-D%,$(filter cmake.define.%,$(LAUNCHER))) \
+	>build/configure.log 2>&1 || { cat build/configure.log; exit 1; }; $(BIN)/cmake --build --preset $(1) -j $(JOBS)'
+endef
 
 .PHONY: dev
 dev: $(VENV)/tools  ## build in place, for work on the code: then run with PYTHONPATH=python
-	@mkdir -p build
-	@$(LOCK) sh -c '$(BIN)/cmake --preset release -DCMAKE_PREFIX_PATH="$(SITE)" -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja \
-		-DPython_EXECUTABLE=$(BIN)/python -Dpybind11_DIR="$(SITE)/pybind11/share/cmake/pybind11" \
-		$(patsubst cmake.define.%,-D%,$(filter cmake.define.%,$(LAUNCHER))) \
-		>build/configure.log 2>&1 || { cat build/configure.log; exit 1; }; $(BIN)/cmake --build --preset release -j $(JOBS)'
+	$(call build,release)
 
-.PHONY: asan
-asan: $(VENV)/tools  ## C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(BIN)/cmake --preset asan-ubsan -DCMAKE_PREFIX_PATH="$(SITE)" -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja
-	$(BIN)/cmake --build --preset asan-ubsan -j $(JOBS)
-	$(BIN)/ctest --preset asan-ubsan
+.PHONY: asan tsan fuzz
+asan: $(VENV)/tools  ## build with AddressSanitizer and UndefinedBehaviorSanitizer: C++ tests and module
+	$(call build,asan-ubsan)
+tsan: $(VENV)/tools  ## build the C++ tests with ThreadSanitizer
+	$(call build,tsan)
+fuzz: $(VENV)/tools  ## build the libFuzzer targets (needs clang)
+	$(call build,fuzz)
 
 .PHONY: clean
 clean:  ## remove what was built

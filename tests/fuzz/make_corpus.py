@@ -40,6 +40,19 @@ def chain(*steps: tuple[str, Values, Values], column: str = "float64") -> _core.
     return builder.finish()
 
 
+def guarded() -> _core.Model:
+    """Build a model whose text is checked although no output holds it."""
+    builder = _core.ProgramBuilder()
+    builder.set_column(0, "x", "float64", True, False)
+    builder.set_column(1, "y", "string", True, False)
+    x, _, _ = builder.add("column", "column", [], {"column": 0, "dtype": "f64"}, {})
+    y, _, _ = builder.add("column", "column", [], {"column": 1, "dtype": "str"}, {})
+    code, _, _ = builder.add("encode", "encode", [y], {"unknown": "error"}, {"keys": ["a", "b"]})
+    value, _, _ = builder.add("guard", "guard", [x, code], {}, {})
+    builder.add_output("transform", -1, value, "float64", False, [], None)
+    return builder.finish()
+
+
 def models() -> Iterator[tuple[str, _core.Model]]:
     """Give models that reach every op from one column."""
     none: Values = {}
@@ -54,6 +67,7 @@ def models() -> Iterator[tuple[str, _core.Model]]:
     yield "cast", chain(("cast", {"dtype": "f32"}, none))
     yield "select", chain(("select", none, {"indices": np.array([0, 0, 0])}))
     yield "check", chain(("check", {"nan": "forbid", "inf": "forbid"}, none))
+    yield "guard", guarded()
     yield "clip", chain(("clip", none, {"lo": np.array([-1.0]), "hi": np.array([1.0])}))
     yield "binarize", chain(("binarize", none, {"threshold": np.array([0.5])}))
     yield "poly", chain(("poly", none, {"offsets": np.array([0, 0, 1, 3]), "factors": np.array([0, 0, 0])}))
