@@ -100,11 +100,14 @@ inline Reduced reduce(double x) {
   return {k, {r, (high - r) - low}};
 }
 
-// exp(r) for a reduced argument.
+// exp(r) for a reduced argument; the square is exact, so that nearly every result is the correctly rounded
+// one.
 inline double exp_reduced(const Pair& r) {
-  const Pair s = fast_two_sum(1.0, r.hi);
-  const double r2 = r.hi * r.hi;
-  return s.hi + (s.lo + (r.lo + (0.5 * r2 + r2 * r.hi * exp_tail(r.hi)) + r.lo * r.hi));
+  const Pair square = two_product(r.hi, r.hi);
+  const Pair one = fast_two_sum(1.0, r.hi);
+  const Pair sum = fast_two_sum(one.hi, 0.5 * square.hi);
+  const double tail = 0.5 * square.lo + (square.hi * r.hi * exp_tail(r.hi) + (r.lo + r.lo * r.hi));
+  return sum.hi + (sum.lo + (one.lo + tail));
 }
 
 inline double exp(double x) {
