@@ -216,3 +216,10 @@ def test_a_single_row_and_a_batch_agree() -> None:
     model = compiled(estimator, X)
     assert same(estimator.transform(X[:1]), np.asarray(model.transform(X[:1])))
     assert assert_rows(estimator, model, X) == 60
+
+
+def test_functions_of_integers_that_stay_integers() -> None:
+    for dtype in (np.int64, np.int8, np.uint16):
+        X = (np.arange(40).reshape(10, 4) % 5 - 2).astype(dtype)
+        for function in (np.sign, np.floor, np.positive, *([np.absolute] if np.dtype(dtype).kind == "u" else [])):
+            assert assert_agreement(FunctionTransformer(function).fit(X), X) == 10

@@ -401,3 +401,18 @@ def test_a_row_is_named_as_the_original_names_its_features() -> None:
     row = compiled(estimator, frame).row(frame.iloc[1].to_dict())
     assert list(row) == list(estimator.get_feature_names_out())
     assert np.array_equal(list(row.values()), dense(estimator.transform(frame.iloc[1:2]))[0], equal_nan=True)
+
+
+def test_weights_of_a_data_frame_keep_the_type_of_each_column() -> None:
+    frame = flat_table()[["double", "single"]]
+    union = FeatureUnion([("p", "passthrough"), ("s", StandardScaler())], transformer_weights={"p": 1.5})
+    estimator = make_pipeline(union.set_output(transform="pandas"), StandardScaler()).fit(frame)
+    assert assert_agreement(estimator, frame) == 60
+
+
+def test_pandas_output_without_names_is_found_by_its_made_up_names() -> None:
+    frame = flat_table()[["double", "single"]]
+    squared = make_pipeline(MinMaxScaler(), FunctionTransformer(np.square))
+    front = ColumnTransformer([("f", squared, ["double"]), ("g", MinMaxScaler(), ["single"])])
+    back = ColumnTransformer([("s", StandardScaler(), ["tmp_col_name_1_0", "tmp_col_name_0_0"])])
+    assert assert_agreement(make_pipeline(front.set_output(transform="pandas"), back).fit(frame), frame) == 60

@@ -54,6 +54,7 @@ def emit(
     sparse: bool = False,
     explicit_zeros: bool = False,
     absent: Value | None = None,
+    unnamed: Sequence[str] | None = None,
 ) -> Frame:
     """The result of a transform: an array, or a data frame where the original is configured to return one."""
     container = output_container(estimator)
@@ -71,6 +72,6 @@ def emit(
             parameter="set_output",
             alternative="set_output(transform='pandas')",
         )
-    # a step inside may give no names: the columns of the data frame are then numbered, and found by position only
-    frame.names = feature_names(estimator, frame.width) or [str(index) for index in range(frame.width)]
+    # a step inside may give no names; the columns then keep those that the original made up (``unnamed``)
+    frame.names = feature_names(estimator, frame.width) or list(unnamed or map(str, range(frame.width)))
     return frame

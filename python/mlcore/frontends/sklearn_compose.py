@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -48,13 +49,15 @@ def _pipeline(estimator: Any, frame: Frame, ctx: Context) -> Frame | Outputs:
             ctx.refuse(f"the step {name!r} before the last one gives no features")
         frame = result
     name, last = steps[-1]
+    refusing = list(ctx.refusing)
     result = ctx.compile(last, frame, name)
     if isinstance(result, Frame) or len(steps) == 1:
         return result  # type: ignore[no-any-return]
     outputs = {method: output for method, output in result.items() if method != "transform"}
     # text beside numbers makes no array of one type, though the model may read it
     with contextlib.suppress(Refused):
-        outputs["transform"] = frame.output(feature_names(estimator[:-1], frame.width))
+        features = frame.output(feature_names(estimator[:-1], frame.width))
+        outputs["transform"] = replace(features, value=ctx.guard(features.value, refusing))
     return outputs
 
 
@@ -124,7 +127,9 @@ def _stack(estimator: Any, frames: Sequence[Frame], sparse: bool, ctx: Context) 
     if not frames:
         ctx.refuse(f"{type(estimator).__name__} keeps no column")
     if not sparse and output_container(estimator) != "default" and all(frame.names is not None for frame in frames):
-        return emit(estimator, [part for frame in frames for part in frame.parts], ctx)
+        made_up = "{}_{}" if type(estimator).__name__ == "FeatureUnion" else "tmp_col_name_{}_{}"
+        names = [made_up.format(i, j) for i, frame in enumerate(frames) for j in range(frame.width)]
+        return emit(estimator, [part for frame in frames for part in frame.parts], ctx, unnamed=names)
     frames = [present(frame, ctx) for frame in frames]
     dtypes = [numeric_dtype(frame, ctx) if sparse else _array_dtype(frame) for frame in frames]
     if any(dtype.kind == "O" for dtype in dtypes):

@@ -141,8 +141,11 @@ def _apply(function: Any, name: str | None, value: Value, dtype: DType, ctx: Con
     except TypeError as error:
         ctx.refuse(f"np.{function.__name__} of a column of {dtype}: {error}", parameter="func")
     if out.kind in "iub":
-        if function in _WHOLE:
+        if function in _WHOLE or (function is np.absolute and dtype.kind in "ub"):
             return value, out
+        if function is np.sign:
+            wide = value if value.dtype == "f64" else ctx.node("cast", [value], attrs={"dtype": "f64"})
+            return ctx.node("unary", [wide], attrs={"fn": name}), out
         ctx.refuse(
             f"np.{function.__name__} of a column of {dtype} is integer arithmetic",
             parameter="func",
