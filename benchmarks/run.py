@@ -25,7 +25,7 @@ def measure(folder: Path, select: str | None) -> Path:
 
 def results(path: Path) -> dict[str, dict[tuple[str, ...], dict[str, Any]]]:
     """Medians and facts by test and parameters."""
-    out: dict[str, dict[tuple[str, ...], dict[str, Any]]] = {"predict": {}, "load": {}, "peak_memory": {}}
+    out: dict[str, dict[tuple[str, ...], dict[str, Any]]] = {"predict": {}, "row": {}, "load": {}, "peak_memory": {}}
     for one in json.loads(path.read_text())["benchmarks"]:
         info = one["extra_info"]
         kind = one["name"].split("[")[0].removeprefix("test_")
@@ -64,6 +64,9 @@ def table(found: dict[str, dict[tuple[str, ...], dict[str, Any]]]) -> str:
                 text += f" ({base['median'] / one['median']:.1f}x)"
             if one["rows_off"]:
                 text += f", **{one['rows_off']:,} rows off**"
+            row = found["row"].get((case,)) if engine == "mlcore" and rows == "1" else None
+            if row is not None:
+                text += f"; `row()` {_time(row['median'])}"
             cells.append(text)
         lines.append(f"| {case} | {int(rows):,} | " + " | ".join(cells) + " |")
     lines += ["", "| pipeline | engine | convert and save | load | size |", "|---|---|---:|---:|---:|"]
