@@ -127,7 +127,8 @@ def main() -> None:
     found = results(measure(options.out, options.select))
     text = table(found)
     (options.out / "bench.md").write_text(text)
-    plot(found, options.out / "bench.svg")
+    if found["predict"]:
+        plot(found, options.out / "bench.svg")
     print(text)
 
 
