@@ -1,12 +1,12 @@
 #include "ops/trees_spec.h"
 
-#include <limits>
 #include <vector>
 
 namespace mlcore {
 namespace {
 
-constexpr int64_t kMaxNodes = std::numeric_limits<int32_t>::max();
+constexpr int64_t kMaxNodes = int64_t{1}
+                              << 30;  // and words in bitsets: the evaluator's indices are 32 bits wide
 
 template <class T>
 std::span<const T> read(const NodeReader& reader, std::string_view name, DType type, int64_t size) {
@@ -164,6 +164,8 @@ void read_nodes(const NodeReader& reader, ForestSpec& spec) {
     spec.category_words = read<int32_t>(reader, "category_words", DType::i32, nodes);
     spec.category_offset = read<int32_t>(reader, "category_offset", DType::i32, nodes);
     spec.category_bits = read<uint32_t>(reader, "category_bits", DType::u32, -1);
+    reader.expect(static_cast<int64_t>(spec.category_bits.size()) <= kMaxNodes, "expected at most ",
+                  kMaxNodes, " words in constant 'category_bits' but found ", spec.category_bits.size());
   }
 }
 
