@@ -73,6 +73,8 @@ Range range_of(const NodeReader& reader, const std::vector<Range>& ranges) {
   } else if (op == "table" && reader.node().type.dtype == DType::i64) {
     add_all<int64_t>(range, reader, "values");
     add_all<int64_t>(range, reader, "default");
+  } else if (op == "guard") {
+    range.add(ranges[static_cast<size_t>(reader.node().inputs[0])]);
   } else if (op == "select" || op == "concat") {
     for (int32_t input : reader.node().inputs) range.add(ranges[static_cast<size_t>(input)]);
   } else {

@@ -192,7 +192,7 @@ class Generator {
           index = static_cast<int32_t>(dice_.integer(static_cast<int64_t>(program_.constants.size())) &
                                        0x7fffffff);
     };
-    switch (dice_.below(24)) {
+    switch (dice_.below(25)) {
       case 0:
         return node("cast", {some({DType::f64, DType::f32, DType::i64, DType::i32})},
                     {{"dtype", word({"f64", "f32", "i64"})}});
@@ -289,6 +289,7 @@ class Generator {
         if (!dice_.one_in(4)) constants.emplace_back("default", values_of(type, size(1)));
         return node("table", {some({DType::i32}, 1)}, {}, constants);
       }
+      case 24: return node("guard", {some(kAny), any()});
       case 20: return node("complement", {some(kFloat, 1)});
       case 21: return node("argmax", {x});
       case 22:
