@@ -595,6 +595,23 @@ def test_frames_without_names_go_by_position() -> None:
     assert batch.decode("1", "float64", "f64").tolist() == [1, 3, 5]
 
 
+def test_frames_of_one_block_and_of_many() -> None:
+    base = np.arange(12.0)
+    schema = [column("a", "float64"), column("b", "float64")]
+    whole = pd.DataFrame(base.reshape(6, 2), columns=["a", "b"])
+    joined = pd.concat([whole[["a"]], whole[["b"]]], axis=1)
+    shared = pd.DataFrame({"a": base[:6], "b": base[6:]}, copy=False)
+    for frame, seconds in [(whole, base[1::2]), (joined, base[1::2]), (shared, base[6:]), (whole.T.T, base[1::2])]:
+        [batch] = batches(frame, schema)
+        assert batch.decode("b", "float64", "f64").tolist() == seconds.tolist()
+        [batch] = batches(frame.iloc[::-2], schema)
+        assert batch.decode("b", "float64", "f64").tolist() == seconds[::-2].tolist()
+    # one memory read as two types
+    bits = pd.DataFrame({"a": base[:6], "b": base[6:].view(np.int64)}, copy=False)
+    assert [type_ for _, type_, _ in infer_schema(bits)] == ["float64", "int64"]
+    assert [type_ for _, type_, _ in infer_schema(whole.astype(np.float32))] == ["float32", "float32"]
+
+
 def test_columns_the_model_does_not_read_may_be_absent_from_rows() -> None:
     schema = [column("a", "float64"), column("b", "string", used=False)]
     [batch] = batches([{"a": 1.0}, {"a": 2.0}], schema)

@@ -35,7 +35,7 @@ std::vector<std::string> batch_types(const Batch& batch) {
 const ColumnView& column_named(const Batch& batch, const std::string& name) {
   for (size_t i = 0; i < batch.column_count(); ++i)
     if (batch.names()[i] == name) return batch.column(i);
-  fail(ErrorCode::input, "expected a column ", quoted(name), " but the batch has none");
+  fail(ErrorCode::input, "expected a ", ColumnName{name}, " but the batch has none");
 }
 
 py::list strings_to_list(const std::vector<StringRef>& values, bool kinds) {
@@ -149,7 +149,7 @@ class PyArrowReader {
 };
 
 void table_add(ArrowTable& table, const std::string& name, const py::array& values, const std::string& type) {
-  require(values.ndim() == 1 && values.shape(0) == table.rows(), ErrorCode::input, "column ", quoted(name),
+  require(values.ndim() == 1 && values.shape(0) == table.rows(), ErrorCode::input, ColumnName{name},
           ": expected ", table.rows(), " values but found ", values.size());
   const py::array dense =
       py::reinterpret_borrow<py::array>(py::module_::import("numpy").attr("ascontiguousarray")(values));
@@ -164,7 +164,7 @@ void table_add_strings(ArrowTable& table, const std::string& name, const py::seq
     std::string_view found;
     const ValueResult result = read_text(item.ptr(), found);
     if (result.state == ValueState::wrong)
-      fail(ErrorCode::input, "column ", quoted(name), ": expected string but found ",
+      fail(ErrorCode::input, ColumnName{name}, ": expected string but found ",
            describe_wrong(item.ptr(), result, {Kind::string, TimeUnit::nano, {}}), " in row ", refs.size());
     refs.push_back(result.state == ValueState::missing
                        ? StringRef{nullptr, result.missing}

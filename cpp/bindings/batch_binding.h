@@ -46,7 +46,4 @@ class RowReader {
   std::unique_ptr<State> state_;
 };
 
-// A row as a batch of its own: RowReader for a single use.
-Batch batch_from_row(const std::vector<ColumnSpec>& schema, pybind11::dict row);
-
 }  // namespace mlcore

@@ -39,8 +39,9 @@ ColumnView numpy_view(const py::array& values, std::string_view name) {
   for (const NumpyType& entry : kNumpyTypes) {
     if (dtype.kind() != entry.kind || dtype.itemsize() != entry.width) continue;
     constexpr char kForeign = std::endian::native == std::endian::little ? '>' : '<';
-    require(dtype.byteorder() != kForeign, ErrorCode::input, "column ", quoted(name),
-            ": expected an array in native byte order but found ", std::string(py::str(py::object(dtype))));
+    if (dtype.byteorder() == kForeign)
+      fail(ErrorCode::input, ColumnName{name}, ": expected an array in native byte order but found ",
+           std::string(py::str(py::object(dtype))));
     ColumnView view;
     view.storage = entry.storage;
     view.type.kind = entry.meaning;
@@ -109,8 +110,8 @@ ArrowSource::ArrowSource(const py::object& object) {
   const auto take = [](const py::object& capsule, const char* name, auto& target) {
     void* pointer =
         PyCapsule_IsValid(capsule.ptr(), name) ? PyCapsule_GetPointer(capsule.ptr(), name) : nullptr;
-    require(pointer != nullptr, ErrorCode::input, "expected a capsule named ", name, " but found ",
-            describe_value(capsule.ptr()));
+    if (!pointer)
+      fail(ErrorCode::input, "expected a capsule named ", name, " but found ", describe_value(capsule.ptr()));
     auto* source = static_cast<std::remove_reference_t<decltype(target)>*>(pointer);
     target = *source;
     source->release = nullptr;  // the capsule's destructor then does nothing
@@ -121,12 +122,12 @@ ArrowSource::ArrowSource(const py::object& object) {
          "arrow_array_stream", stream);
     return;
   }
-  require(py::hasattr(object, "__arrow_c_array__"), ErrorCode::input,
-          "expected an object with __arrow_c_stream__ or __arrow_c_array__ but found ",
-          describe_value(object.ptr()));
+  if (!py::hasattr(object, "__arrow_c_array__"))
+    fail(ErrorCode::input, "expected an object with __arrow_c_stream__ or __arrow_c_array__ but found ",
+         describe_value(object.ptr()));
   const py::object pair = object.attr("__arrow_c_array__")();
-  require(PyTuple_Check(pair.ptr()) != 0 && PyTuple_GET_SIZE(pair.ptr()) == 2, ErrorCode::input,
-          "expected a schema and an array capsule but found ", describe_value(pair.ptr()));
+  if (PyTuple_Check(pair.ptr()) == 0 || PyTuple_GET_SIZE(pair.ptr()) != 2)
+    fail(ErrorCode::input, "expected a schema and an array capsule but found ", describe_value(pair.ptr()));
   take(pair[py::int_(0)], "arrow_schema", schema);
   take(pair[py::int_(1)], "arrow_array", array);
 }
@@ -180,8 +181,8 @@ ChunkedColumn& BatchBuilder::add(std::string name, ColumnView view) {
 void BatchBuilder::add_array(std::string name, const py::array& values,
                              const std::optional<std::string>& type, const std::optional<py::array>& mask,
                              const std::string& missing) {
-  require(values.ndim() == 1, ErrorCode::input, "column ", quoted(name),
-          ": expected one dimension but found ", values.ndim());
+  require(values.ndim() == 1, ErrorCode::input, ColumnName{name}, ": expected one dimension but found ",
+          values.ndim());
   ColumnView view = numpy_view(values, name);
   view.length = values.shape(0);
   view.stride = values.strides(0);
@@ -189,16 +190,16 @@ void BatchBuilder::add_array(std::string name, const py::array& values,
   if (type && view.storage != Storage::unsupported) {
     view.type = type_or_refuse(*type);
     const bool wide = view.storage == Storage::int64;
-    require(is_temporal(view.type.kind) && (wide || view.storage == Storage::int32), ErrorCode::input,
-            "column ", quoted(name), ": expected int64 ticks of a date or timestamp but found ",
-            std::string(py::str(py::object(values.dtype()))), " as ", *type);
+    if (!is_temporal(view.type.kind) || !(wide || view.storage == Storage::int32))
+      fail(ErrorCode::input, ColumnName{name}, ": expected int64 ticks of a date or timestamp but found ",
+           std::string(py::str(py::object(values.dtype()))), " as ", *type);
     view.sentinel = wide;
   }
   std::vector<KeepAlive> keep_alive{keep_python(values)};
   if (mask) {
     const auto flags = py::reinterpret_borrow<py::array>(
         py::module_::import("numpy").attr("ascontiguousarray")(*mask, py::arg("dtype") = "bool"));
-    require(flags.ndim() == 1 && flags.shape(0) == view.length, ErrorCode::input, "column ", quoted(name),
+    require(flags.ndim() == 1 && flags.shape(0) == view.length, ErrorCode::input, ColumnName{name},
             ": expected a mask of ", view.length, " rows but found ", flags.size());
     view.mask = static_cast<const uint8_t*>(flags.data());
     keep_alive.push_back(keep_python(flags));
@@ -250,8 +251,7 @@ void BatchBuilder::add_objects(std::string name, const py::object& values, const
 void BatchBuilder::add_categorical(std::string name, const py::array& codes, const BatchBuilder& categories,
                                    const std::string& missing) {
   require(categories.columns_.size() == 1 && categories.columns_[0].chunks.size() == 1, ErrorCode::input,
-          "column ", quoted(name), ": expected the categories as one column but found ",
-          categories.columns_.size());
+          ColumnName{name}, ": expected the categories as one column but found ", categories.columns_.size());
   const ChunkedColumn& source = categories.columns_[0];
   add_array(std::move(name), codes, std::nullopt, std::nullopt, missing);
   ChunkedColumn& column = columns_.back();
@@ -261,8 +261,8 @@ void BatchBuilder::add_categorical(std::string name, const py::array& codes, con
     view.storage = Storage::unsupported;
     view.problem = "category " + values->problem;
   } else {
-    require(view.storage >= Storage::int8 && view.storage <= Storage::uint64, ErrorCode::input, "column ",
-            quoted(column.name), ": expected integer category codes but found ", found_type(view));
+    require(view.storage >= Storage::int8 && view.storage <= Storage::uint64, ErrorCode::input,
+            ColumnName{column.name}, ": expected integer category codes but found ", found_type(view));
     view.type = values->type;
     view.dictionary = values.get();
     view.sentinel = true;

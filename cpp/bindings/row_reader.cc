@@ -241,16 +241,4 @@ void RowReader::read_positional(py::handle sequence, Row& row) const {
   state.finish(target);
 }
 
-Batch batch_from_row(const std::vector<ColumnSpec>& schema, py::dict row) {
-  const RowReader reader(schema, {});
-  auto holder = std::make_shared<Row>(reader.make_row());
-  reader.read(row, *holder);
-  const Batch& source = holder->batch();
-  std::vector<ColumnView> views;
-  for (size_t i = 0; i < source.column_count(); ++i) views.push_back(source.column(i));
-  const std::span<const std::string> names = source.names();
-  return Batch(1, std::make_shared<const std::vector<std::string>>(names.begin(), names.end()),
-               std::move(views), {holder});
-}
-
 }  // namespace mlcore

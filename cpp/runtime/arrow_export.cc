@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "runtime/batch.h"
 
 namespace mlcore {
 namespace {
@@ -187,10 +188,10 @@ int64_t ArrowTable::rows() const { return data_->rows; }
 void ArrowTable::add(std::string name, const LogicalType& type, std::span<const std::byte> values) {
   const auto rows = static_cast<size_t>(data_->rows);
   const size_t width = bytes_of(type.kind);
-  require(width != 0, ErrorCode::input, "Arrow export: column ", quoted(name),
+  require(width != 0, ErrorCode::input, "Arrow export: ", ColumnName{name},
           ": expected a fixed-width type but found ", name_of(type));
-  require(values.size() == rows * width, ErrorCode::input, "Arrow export: column ", quoted(name),
-          ": expected ", rows * width, " bytes but found ", values.size());
+  require(values.size() == rows * width, ErrorCode::input, "Arrow export: ", ColumnName{name}, ": expected ",
+          rows * width, " bytes but found ", values.size());
   Column column{std::move(name), format_of(type), 0, {}};
   column.buffers.emplace_back();
   if (type.kind == Kind::boolean) {
@@ -208,7 +209,7 @@ void ArrowTable::add(std::string name, const LogicalType& type, std::span<const 
 
 void ArrowTable::add(std::string name, std::span<const StringRef> values) {
   const auto rows = static_cast<size_t>(data_->rows);
-  require(values.size() == rows, ErrorCode::input, "Arrow export: column ", quoted(name), ": expected ", rows,
+  require(values.size() == rows, ErrorCode::input, "Arrow export: ", ColumnName{name}, ": expected ", rows,
           " strings but found ", values.size());
   Column column{std::move(name), format_of({Kind::string, TimeUnit::nano, {}}), 0, {}};
   size_t bytes = 0;

@@ -109,10 +109,10 @@ struct TableLayout {
     std::vector<KeepAlive> keep_alive{owner};
     for (size_t i = 0; i < columns.size(); ++i) {
       const ArrowArray* child = top.children[i];
-      require(child && child->release, ErrorCode::input, "Arrow: expected an array for column ",
-              quoted((*names)[i]), " but found a released one");
+      require(child && child->release, ErrorCode::input, "Arrow: expected an array for ",
+              ColumnName{(*names)[i]}, " but found a released one");
       const ColumnView view = arrow_view(columns[i], *child, (*names)[i], level, keep_alive);
-      require(view.length >= top.offset + top.length, ErrorCode::input, "column ", quoted((*names)[i]),
+      require(view.length >= top.offset + top.length, ErrorCode::input, ColumnName{(*names)[i]},
               ": expected ", top.offset + top.length, " rows but found ", view.length);
       views.push_back(slice(view, top.offset, top.length));
       views.back().first_row = first_row;

@@ -88,7 +88,7 @@ void parse_decimal(std::string_view format, ArrowLayout& layout, std::string_vie
   if (good && !rest.empty()) good = comma() && parse_int(rest, bits) && rest.empty();
   good = good && (bits == 32 || bits == 64 || bits == 128 || bits == 256) && layout.precision > 0 &&
          layout.precision <= 76 && layout.scale >= -kMaxScale && layout.scale <= kMaxScale;
-  require(good, ErrorCode::input, "column ", quoted(column), ": expected an Arrow decimal format but found ",
+  require(good, ErrorCode::input, ColumnName{column}, ": expected an Arrow decimal format but found ",
           quoted(format));
   layout.storage = Storage::decimal;
   layout.width = static_cast<uint8_t>(bits / 8);
@@ -101,7 +101,7 @@ std::string extension_name(const char* metadata, std::string_view column) {
   int64_t at = 0;
   const auto number = [&] {
     const auto value = load<int32_t>(metadata, at);
-    require(value >= 0, ErrorCode::input, "column ", quoted(column),
+    require(value >= 0, ErrorCode::input, ColumnName{column},
             ": expected Arrow metadata but found a length of ", static_cast<int64_t>(value));
     at += 4;
     return value;
@@ -126,6 +126,15 @@ ArrowLayout unsupported(std::string name) {
   return out;
 }
 
+// Empty for a format that the specification does not have.
+std::string known_name(std::string_view format) {
+  for (const Primitive& entry : kPrimitives)
+    if (entry.format == format) return name_of(LogicalType{entry.kind, TimeUnit::nano, {}});
+  for (const auto& [prefix, name] : kOther)
+    if (format.starts_with(prefix)) return std::string(name);
+  return {};
+}
+
 bool is_index(Storage storage) { return storage >= Storage::int8 && storage <= Storage::uint64; }
 
 ArrowLayout plain_layout(const ArrowSchema& schema, std::string_view format, std::string_view column) {
@@ -142,26 +151,27 @@ ArrowLayout plain_layout(const ArrowSchema& schema, std::string_view format, std
   } else if (format.size() >= 4 && format.starts_with("ts") && format[3] == ':') {
     constexpr std::string_view kUnits = "smun";
     const size_t unit = kUnits.find(format[2]);
-    require(unit != std::string_view::npos, ErrorCode::input, "column ", quoted(column),
+    require(unit != std::string_view::npos, ErrorCode::input, ColumnName{column},
             ": expected an Arrow timestamp format but found ", quoted(format));
     out.storage = Storage::int64;
     out.type = {Kind::timestamp, static_cast<TimeUnit>(unit), std::string(format.substr(4))};
   }
   if (out.storage == Storage::unsupported) return unsupported(arrow_type_name(format));
-  require(schema.n_children == 0, ErrorCode::input, "column ", quoted(column), ": expected no children of ",
-          arrow_type_name(format), " but found ", schema.n_children);
+  if (schema.n_children != 0)
+    fail(ErrorCode::input, ColumnName{column}, ": expected no children of ", arrow_type_name(format),
+         " but found ", schema.n_children);
   return out;
 }
 
 const uint8_t* validity_of(const ArrowArray& array, std::string_view column) {
   const auto* validity = static_cast<const uint8_t*>(array.buffers[0]);
-  require(validity || array.null_count <= 0, ErrorCode::input, "column ", quoted(column),
+  require(validity || array.null_count <= 0, ErrorCode::input, ColumnName{column},
           ": expected a validity bitmap for ", array.null_count, " nulls but found none");
   return validity;
 }
 
 void check_buffer(const void* buffer, bool needed, std::string_view column, std::string_view what) {
-  require(buffer || !needed, ErrorCode::input, "column ", quoted(column), ": expected ", what,
+  require(buffer || !needed, ErrorCode::input, ColumnName{column}, ": expected ", what,
           " but found a null pointer");
 }
 
@@ -172,7 +182,7 @@ void read_views(const ArrowArray& array, std::string_view column, ColumnView& vi
   view.buffer_sizes = static_cast<const int64_t*>(array.buffers[array.n_buffers - 1]);
   check_buffer(view.buffer_sizes, count > 0, column, "the sizes of view buffers");
   for (int64_t i = 0; i < count; ++i) {
-    require(view.buffer_sizes[i] >= 0, ErrorCode::input, "column ", quoted(column),
+    require(view.buffer_sizes[i] >= 0, ErrorCode::input, ColumnName{column},
             ": expected the size of view buffer ", i, " but found ", view.buffer_sizes[i]);
     check_buffer(view.buffers[i], view.buffer_sizes[i] > 0, column, "a view buffer");
   }
@@ -199,9 +209,8 @@ void check_contents(const ColumnView& view, std::string_view column) {
                                            : load<int64_t>(view.offsets, i * 8);
     };
     for (int64_t i = view.offset; i < view.offset + view.length; ++i)
-      require(offset_at(i) >= 0 && offset_at(i) <= offset_at(i + 1), ErrorCode::input, "column ",
-              quoted(column), ": expected string offsets in order but found ", offset_at(i), " and ",
-              offset_at(i + 1));
+      require(offset_at(i) >= 0 && offset_at(i) <= offset_at(i + 1), ErrorCode::input, ColumnName{column},
+              ": expected string offsets in order but found ", offset_at(i), " and ", offset_at(i + 1));
   }
   std::array<StringRef, 64> block;
   for (int64_t first = 0; first < view.length; first += static_cast<int64_t>(block.size())) {
@@ -226,7 +235,7 @@ void apply_level(ColumnView& view, const ArrowArray& array, std::string_view col
   if (level == Validation::full) {
     if (view.storage != Storage::none && array.null_count >= 0) {
       const int64_t nulls = count_nulls(view);
-      require(nulls == array.null_count, ErrorCode::input, "column ", quoted(column), ": expected ",
+      require(nulls == array.null_count, ErrorCode::input, ColumnName{column}, ": expected ",
               array.null_count, " nulls but found ", nulls);
     }
     check_contents(view, column);
@@ -249,27 +258,25 @@ void check_dictionary_once(ColumnView& values, int64_t rows, std::string_view co
 }  // namespace
 
 std::string arrow_type_name(std::string_view format) {
-  for (const Primitive& entry : kPrimitives)
-    if (entry.format == format) return name_of(LogicalType{entry.kind, TimeUnit::nano, {}});
-  for (const auto& [prefix, name] : kOther)
-    if (format.starts_with(prefix)) return std::string(name);
-  return "the unknown Arrow format " + quoted(format);
+  const std::string name = known_name(format);
+  return name.empty() ? "the unknown Arrow format " + quoted(format) : name;
 }
 
 ArrowLayout arrow_layout(const ArrowSchema& schema, std::string_view column) {
-  require(schema.format != nullptr, ErrorCode::input, "column ", quoted(column),
+  require(schema.format != nullptr, ErrorCode::input, ColumnName{column},
           ": expected an Arrow format but found none");
   const std::string_view format = schema.format;
   if (std::string name = extension_name(schema.metadata, column); !name.empty())
     return unsupported("the extension type " + quoted(name));
   ArrowLayout out = plain_layout(schema, format, column);
-  const bool known = arrow_type_name(format).find("unknown") == std::string::npos;
-  require(known, ErrorCode::input, "column ", quoted(column), ": expected an Arrow type but found ",
-          arrow_type_name(format));
+  if (known_name(format).empty())
+    fail(ErrorCode::input, ColumnName{column}, ": expected an Arrow type but found ",
+         arrow_type_name(format));
   if (!schema.dictionary) return out;
-  require(is_index(out.storage), ErrorCode::input, "column ", quoted(column),
-          ": expected integer dictionary indices but found ", arrow_type_name(format));
-  require(schema.dictionary->release != nullptr, ErrorCode::input, "column ", quoted(column),
+  if (!is_index(out.storage))
+    fail(ErrorCode::input, ColumnName{column}, ": expected integer dictionary indices but found ",
+         arrow_type_name(format));
+  require(schema.dictionary->release != nullptr, ErrorCode::input, ColumnName{column},
           ": expected the schema of a dictionary but found a released one");
   if (schema.dictionary->dictionary) return unsupported("a dictionary of dictionaries");
   auto values = std::make_shared<ArrowLayout>(arrow_layout(*schema.dictionary, column));
@@ -282,11 +289,10 @@ ArrowLayout arrow_layout(const ArrowSchema& schema, std::string_view column) {
 void check_lengths(const ArrowArray& array, std::string_view column) {
   require(array.length >= 0 && array.offset >= 0 && array.length <= kMaxElements &&
               array.offset <= kMaxElements - array.length,
-          ErrorCode::input, "column ", quoted(column),
-          ": expected a length and offset of at least 0 but found ", array.length, " and ", array.offset);
-  require(array.null_count >= -1 && array.null_count <= array.length, ErrorCode::input, "column ",
-          quoted(column), ": expected a null count between -1 and ", array.length, " but found ",
-          array.null_count);
+          ErrorCode::input, ColumnName{column}, ": expected a length and offset of at least 0 but found ",
+          array.length, " and ", array.offset);
+  require(array.null_count >= -1 && array.null_count <= array.length, ErrorCode::input, ColumnName{column},
+          ": expected a null count between -1 and ", array.length, " but found ", array.null_count);
 }
 
 ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::string_view column,
@@ -306,16 +312,16 @@ ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::s
   const bool is_view = layout.storage == Storage::utf8_view;
   const bool has_offsets = layout.storage == Storage::utf8 || layout.storage == Storage::large_utf8;
   const int64_t expected = layout.storage == Storage::none ? 0 : has_offsets || is_view ? 3 : 2;
-  require(is_view ? array.n_buffers >= expected : array.n_buffers == expected, ErrorCode::input, "column ",
-          quoted(column), ": expected ", expected, " buffers of ", name_of(layout.type), " but found ",
+  require(is_view ? array.n_buffers >= expected : array.n_buffers == expected, ErrorCode::input,
+          ColumnName{column}, ": expected ", expected, " buffers of ", layout.type, " but found ",
           array.n_buffers);
-  require((array.dictionary != nullptr) == (layout.dictionary != nullptr), ErrorCode::input, "column ",
-          quoted(column), ": expected ", layout.dictionary ? "a dictionary" : "no dictionary", " but found ",
-          array.dictionary ? "one" : "none");
-  require(array.n_children == 0, ErrorCode::input, "column ", quoted(column),
+  require((array.dictionary != nullptr) == (layout.dictionary != nullptr), ErrorCode::input,
+          ColumnName{column}, ": expected ", layout.dictionary ? "a dictionary" : "no dictionary",
+          " but found ", array.dictionary ? "one" : "none");
+  require(array.n_children == 0, ErrorCode::input, ColumnName{column},
           ": expected no child arrays but found ", array.n_children);
   if (expected == 0) return view;
-  require(array.buffers != nullptr, ErrorCode::input, "column ", quoted(column),
+  require(array.buffers != nullptr, ErrorCode::input, ColumnName{column},
           ": expected buffers but found a null pointer");
 
   const bool filled = array.length > 0;
@@ -331,7 +337,7 @@ ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::s
   if (is_view) read_views(array, column, view);
   view.stride = layout.storage == Storage::decimal ? layout.width : bytes_of(layout.storage);
   if (layout.dictionary) {
-    require(array.dictionary->release != nullptr, ErrorCode::input, "column ", quoted(column),
+    require(array.dictionary->release != nullptr, ErrorCode::input, ColumnName{column},
             ": expected a dictionary but found a released one");
     auto values = std::make_shared<ColumnView>(
         arrow_view(*layout.dictionary, *array.dictionary, column, level, keep_alive));

@@ -7,6 +7,8 @@
 
 namespace mlcore {
 
+std::string text(const ColumnName& column) { return "column " + quoted(column.name); }
+
 std::string found_type(const ColumnView& column) {
   if (column.storage == Storage::unsupported) return column.problem;
   std::string name;
@@ -43,8 +45,8 @@ Batch::Batch(int64_t rows, Names names, std::vector<ColumnView> columns, std::ve
   require(names_ && names_->size() == columns_.size(), ErrorCode::input, "expected a name for each of ",
           columns_.size(), " columns but found ", names_ ? names_->size() : 0);
   for (size_t i = 0; i < columns_.size(); ++i)
-    require(columns_[i].length == rows_, ErrorCode::input, "column ", quoted((*names_)[i]), ": expected ",
-            rows_, " rows but found ", columns_[i].length);
+    require(columns_[i].length == rows_, ErrorCode::input, ColumnName{(*names_)[i]}, ": expected ", rows_,
+            " rows but found ", columns_[i].length);
 }
 
 std::vector<Batch> align_chunks(std::vector<ChunkedColumn> columns, int64_t rows) {
@@ -58,10 +60,10 @@ std::vector<Batch> align_chunks(std::vector<ChunkedColumn> columns, int64_t rows
       cuts.push_back(length);
     }
     if (rows < 0) rows = length;
-    require(length == rows, ErrorCode::input, "column ", quoted(column.name), ": expected ", rows,
+    require(length == rows, ErrorCode::input, ColumnName{column.name}, ": expected ", rows,
             " rows but found ", length);
     // an empty column without pieces still has a type to be checked, which only its producer knows
-    require(!column.chunks.empty(), ErrorCode::input, "column ", quoted(column.name),
+    require(!column.chunks.empty(), ErrorCode::input, ColumnName{column.name},
             ": expected at least one piece but found none");
     names.push_back(std::move(column.name));
     keep_alive.insert(keep_alive.end(), std::make_move_iterator(column.keep_alive.begin()),

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/types.h"
@@ -67,6 +68,13 @@ struct ColumnView {
   bool trusted = false;  // offsets, indices, views and UTF-8 were checked, or the caller vouches for them
   std::string problem;  // not empty: why this column cannot be read ("found list"); reported when it is bound
 };
+
+// Parts of messages that cost nothing until the message is needed.
+struct ColumnName {
+  std::string_view name;
+};
+std::string text(const ColumnName& column);  // column 'age'
+inline std::string text(const LogicalType& type) { return name_of(type); }
 
 // "int64", "string", "dictionary of string", "decimal128(10, 2)": what a message calls the type of a column.
 std::string found_type(const ColumnView& column);

@@ -217,7 +217,7 @@ void convert(const DecodeContext& context, const Elements& elements, T* out) {
       break;
     default: break;
   }
-  fail(ErrorCode::program, "column ", quoted(context.spec.name), ": expected a numeric column but found ",
+  fail(ErrorCode::program, ColumnName{context.spec.name}, ": expected a numeric column but found ",
        found_type(context.column));
 }
 
@@ -312,12 +312,11 @@ bool accepts(const ColumnSpec& expected, const ColumnView& found) {
 }
 
 void decode(const ColumnSpec& spec, const ColumnView& column, int64_t first, int64_t n, DType as, void* out) {
-  require(first >= 0 && n >= 0 && first <= column.length - n, ErrorCode::input, "column ", quoted(spec.name),
+  require(first >= 0 && n >= 0 && first <= column.length - n, ErrorCode::input, ColumnName{spec.name},
           ": expected rows below ", column.length, " but found rows ", first, " to ", first + n);
   const DecodeContext context{spec, column, first};
-  require((as == DType::str) == (spec.type.kind == Kind::string), ErrorCode::program, "column ",
-          quoted(spec.name), ": expected to decode ", name_of(spec.type), " but found a request for ",
-          name_of(as));
+  require((as == DType::str) == (spec.type.kind == Kind::string), ErrorCode::program, ColumnName{spec.name},
+          ": expected to decode ", spec.type, " but found a request for ", name_of(as));
   if (n == 0) return;
   switch (as) {
     case DType::f64: return decode_numbers(context, n, static_cast<double*>(out));
@@ -325,7 +324,7 @@ void decode(const ColumnSpec& spec, const ColumnView& column, int64_t first, int
     case DType::i64: return decode_numbers(context, n, static_cast<int64_t*>(out));
     case DType::str: return decode_text(context, n, static_cast<StringRef*>(out));
     default:
-      fail(ErrorCode::program, "column ", quoted(spec.name), ": expected f64, f32, i64 or str but found ",
+      fail(ErrorCode::program, ColumnName{spec.name}, ": expected f64, f32, i64 or str but found ",
            name_of(as));
   }
 }

@@ -71,8 +71,8 @@ struct TextReader {
       case Storage::refs:
         return load<StringRef>(values.data, element * static_cast<int64_t>(sizeof(StringRef)));
       default:
-        fail(ErrorCode::program, "column ", quoted(context.spec.name),
-             ": expected a string column but found ", found_type(context.column));
+        fail(ErrorCode::program, ColumnName{context.spec.name}, ": expected a string column but found ",
+             found_type(context.column));
     }
     if (!values.trusted) {
       const std::string_view found(out.data, static_cast<size_t>(out.size));

@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,27 +24,24 @@ _ACCEPTED = (
     "a pandas or polars DataFrame, a pyarrow Table, anything with __arrow_c_stream__, a NumPy 2-D or structured "
     "array, a dict of columns or a list of dict rows"
 )
-# homogeneous frames up to this many values are cheaper to copy whole than to take apart by column
-_SMALL_FRAME = 100_000
 _READABLE = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)|string|date(32|64)|timestamp\[.*\]")
 _TIME_UNITS = {"s": "s", "ms": "ms", "us": "us", "ns": "ns", "m": "s", "h": "s"}
 
 
-@dataclass(frozen=True)
-class _Column:
+class _Column(NamedTuple):
     """What the schema says of a column; ``type`` None: to be inferred."""
 
     type: str | None
     used: bool = True
 
 
-@dataclass(frozen=True)
-class _Table:
+class _Table(NamedTuple):
     """Columns in order; ``names`` None: the container has none, so position decides."""
 
     names: list[str] | None
     columns: list[Any]
     rows: int
+    matrix: Array | None = None  # the same columns as one array, where they are one
 
 
 def batches(data: object, schema: Sequence[Mapping[str, Any]]) -> list[_core.Batch]:
@@ -102,7 +98,7 @@ def iter_batches(data: object, schema: Sequence[Mapping[str, Any]]) -> Iterator[
         At least one.
 
     """
-    if type(data) is np.ndarray and data.ndim == 2 and data.dtype.kind in "biuf" and data.dtype.isnative:
+    if type(data) is np.ndarray and data.ndim == 2 and _is_plain(data):
         _expect_width(data.shape[1], len(schema))
         yield _core.matrix_batch(data, [column["name"] for column in schema])
         return
@@ -322,13 +318,18 @@ def _pandas_table(data: Any, expected: list[str] | None) -> _Table:
         # numbers are positions, as scikit-learn has it, unless the model learned them as names
         if expected is None or sorted(names or []) != sorted(expected):
             names = None
-    dtypes = set(data.dtypes.tolist())
-    if len(dtypes) == 1 and data.size <= _SMALL_FRAME:
-        [dtype] = dtypes
-        if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
-            values = data.to_numpy()
-            return _Table(names, [values[:, index] for index in range(values.shape[1])], len(data))
-    return _Table(names, [series for _, series in data.items()], len(data))
+    # items() makes a Series of each column, 30 us apiece: more than many a model takes for one row
+    arrays = getattr(data, "_iter_column_arrays", None)
+    columns = [series for _, series in data.items()] if arrays is None else list(arrays())
+    matrix = data.to_numpy() if _is_one_block(columns) else None
+    return _Table(names, columns, len(data), matrix)
+
+
+def _is_one_block(columns: list[Any]) -> bool:
+    first = columns[0] if columns else None
+    if type(first) is not np.ndarray or first.base is None or not _is_plain(first):
+        return False
+    return all(type(one) is np.ndarray and one.base is first.base and one.dtype == first.dtype for one in columns)
 
 
 # -- columns ----------------------------------------------------------------------------------------------------
@@ -339,6 +340,8 @@ def _build(table: _Table, known: Mapping[str, _Column] | None) -> list[_core.Bat
     if names is None:
         names = [f"x{index}" for index in range(len(table.columns))] if known is None else list(known)
         _expect_width(len(table.columns), len(names))
+    if table.matrix is not None:
+        return [_core.matrix_batch(table.matrix, names)]
     builder = _core.BatchBuilder(table.rows)
     for name, values in zip(names, table.columns, strict=True):
         column = _Column(None) if known is None else known.get(name, _Column(None, used=False))
@@ -351,16 +354,18 @@ def _add(builder: _core.BatchBuilder, name: str, values: Any, column: _Column) -
         _add_array(builder, name, values, column)
     elif isinstance(values, (list, tuple)):
         _add_objects(builder, name, values, column)
-    elif _isinstance(values, "pandas", "Series", "Index"):
-        _add_pandas(builder, name, values, column)
     elif type(values).__module__.partition(".")[0] == "pandas" and hasattr(values, "isna"):
-        _add_pandas(builder, name, sys.modules["pandas"].Series(values, copy=False), column)
+        _add_pandas(builder, name, values, column)
     elif hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
         builder.add_arrow(name, values)
     elif hasattr(values, "__array__"):
         _add_array(builder, name, np.asarray(values), column)
     else:
         _add_objects(builder, name, list(values), column)
+
+
+def _is_plain(values: Array) -> bool:
+    return values.dtype.kind in "biuf" and values.dtype.isnative
 
 
 def _native(values: Array) -> Array:
@@ -418,31 +423,32 @@ def _add_datetimes(
 
 
 def _add_pandas(builder: _core.BatchBuilder, name: str, values: Any, column: _Column) -> None:
-    """Add a Series or an Index."""
+    """Add a Series, an Index or an extension array."""
     dtype = values.dtype
     if isinstance(dtype, np.dtype):
         _add_array(builder, name, values.to_numpy(), column)
         return
+    array = getattr(values, "array", values)
     kind = type(dtype).__name__
     if kind == "CategoricalDtype":
-        _add_categorical(builder, name, values.array.codes, dtype.categories, column)
+        _add_categorical(builder, name, array.codes, dtype.categories, column)
     elif kind == "StringDtype":
         missing = "nan" if isinstance(dtype.na_value, float) else "null"
         if dtype.storage == "python":
-            _add_objects(builder, name, values.to_numpy(dtype=object), column)
+            _add_objects(builder, name, array.to_numpy(dtype=object), column)
         else:
-            builder.add_arrow(name, values.array.__arrow_array__(), missing)
+            builder.add_arrow(name, array.__arrow_array__(), missing)
     elif kind == "ArrowDtype":
-        builder.add_arrow(name, values.array.__arrow_array__())
+        builder.add_arrow(name, array.__arrow_array__())
     elif kind == "DatetimeTZDtype":
-        _add_datetimes(builder, name, values.to_numpy(dtype=f"datetime64[{dtype.unit}]"), column, str(dtype.tz))
+        _add_datetimes(builder, name, array.to_numpy(dtype=f"datetime64[{dtype.unit}]"), column, str(dtype.tz))
     elif kind == "SparseDtype":
         builder.add_unreadable(name, f"{dtype}, a sparse column; pass a dense one")
+    elif kind == "NumpyEADtype":
+        _add_array(builder, name, array.to_numpy(), column)
     elif hasattr(dtype, "numpy_dtype"):
         blank = np.nan if dtype.kind == "f" else False if dtype.kind == "b" else 0
-        data = values.to_numpy(dtype=dtype.numpy_dtype, na_value=blank)
-        mask = values.isna()
-        builder.add_array(name, data, mask=mask if isinstance(mask, np.ndarray) else mask.to_numpy())
+        builder.add_array(name, array.to_numpy(dtype=dtype.numpy_dtype, na_value=blank), mask=array.isna())
     else:
         builder.add_unreadable(name, f"{dtype}, which is not supported")
 
