@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from agreement import same
 from lightgbm import LGBMClassifier
+from mlcore.errors import InputError
 from scipy import sparse
 from sklearn import dummy, ensemble, linear_model, tree
 from sklearn.calibration import CalibratedClassifierCV
@@ -197,13 +198,27 @@ def _behind(model: mlcore.Model, method: str) -> list[dict[str, Any]]:
     return [nodes[value] for value in sorted(seen)]
 
 
-def test_isotonic_with_one_threshold_and_beyond_its_ends() -> None:
+def test_isotonic_beyond_the_ends_of_its_curve() -> None:
     X = numbers()
-    calibrated = fitted(CalibratedClassifierCV(LinearSVC(random_state=0), method="isotonic", ensemble=False), binary)
-    calibrator = calibrated.calibrated_classifiers_[0].calibrators[0]
-    margin = calibrated.calibrated_classifiers_[0].estimator.decision_function(X)
-    assert margin.min() < calibrator.X_thresholds_[0] or margin.max() > calibrator.X_thresholds_[-1] or len(margin)
-    assert np.allclose(calibrated.predict_proba(X), compiled(calibrated, X).predict_proba(X), rtol=1e-10, atol=1e-12)
+    estimator = fitted(CalibratedClassifierCV(LinearSVC(random_state=0), method="isotonic", ensemble=False), binary)
+    rows = np.concatenate([X, 100 * X, -100 * X])
+    margin = estimator.calibrated_classifiers_[0].estimator.decision_function(rows)
+    calibrator = estimator.calibrated_classifiers_[0].calibrators[0]
+    assert margin.min() < calibrator.X_thresholds_[0]
+    assert margin.max() > calibrator.X_thresholds_[-1]
+    assert np.allclose(estimator.predict_proba(rows), compiled(estimator, X).predict_proba(rows), rtol=0, atol=1e-9)
+
+
+def test_isotonic_curve_of_one_point() -> None:
+    X = numbers()
+    model = tree.DecisionTreeClassifier(max_depth=3).fit(X, binary(X))
+    estimator = fitted(CalibratedClassifierCV(FrozenEstimator(model), method="isotonic"), binary)
+    calibrator = estimator.calibrated_classifiers_[0].calibrators[0]
+    calibrator.X_thresholds_, calibrator.y_thresholds_ = np.array([0.5]), np.array([0.25])
+    calibrator.X_min_ = calibrator.X_max_ = 0.5
+    calibrator._build_f(calibrator.X_thresholds_, calibrator.y_thresholds_)
+    assert (estimator.predict_proba(X)[:, 1] == 0.25).all()
+    assert same(estimator.predict_proba(X), compiled(estimator, X).predict_proba(X))
 
 
 def test_fold_that_misses_a_class() -> None:
@@ -259,16 +274,19 @@ def test_inverses_that_are_refused(options: dict[str, Any], text: str) -> None:
     assert text in problem
 
 
-def test_inverse_refuses_predictions_that_overflow_as_the_original() -> None:
+def test_inverse_refuses_predictions_that_are_not_finite() -> None:
     X = np.array([[0.0], [1.0]] * 5)
-    model = TransformedTargetRegressor(
-        linear_model.LinearRegression(), func=np.log, inverse_func=np.exp, check_inverse=False
-    ).fit(X, np.exp(X[:, 0]))
+    model = TransformedTargetRegressor(linear_model.LinearRegression(), func=np.log, inverse_func=np.exp)
+    model.fit(X, np.exp(X[:, 0]))
+    model.regressor_.coef_ *= 10
     found = compiled(model, X)
+    # exp may overflow, what it is given may not
     with np.errstate(over="ignore"):
-        assert same(model.predict([[1000.0]]), found.predict(np.array([[1000.0]])))
-    with pytest.raises(ValueError, match="infinity"):
-        model.predict([[1e308 * 1.7]] if model.regressor_.coef_[0] > 1.1 else [[np.inf]])
+        assert model.predict([[1000.0]]).tolist() == found.predict(np.array([[1000.0]])).tolist() == [np.inf]
+    with pytest.raises(ValueError, match="infinity"), np.errstate(over="ignore"):
+        model.predict([[1e308]])
+    with pytest.raises(InputError):
+        found.predict(np.array([[1e308]]))
 
 
 @pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
