@@ -21,6 +21,7 @@ extern const OpDef kConcatOp;
 extern const OpDef kDotOp;
 extern const OpDef kEncodeOp;
 extern const OpDef kFillOp;
+extern const OpDef kGuardOp;
 extern const OpDef kInterpOp;
 extern const OpDef kIsMissingOp;
 extern const OpDef kLinkOp;

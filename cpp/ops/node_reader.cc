@@ -152,7 +152,7 @@ std::string column_label(const NodeReader& reader, size_t input, int64_t column)
       column = at.constant("indices", DType::i64).as<int64_t>()[static_cast<size_t>(column)];
     } else if (node->op == "concat") {
       while (column >= at.input(next).width) column -= at.input(next++).width;
-    } else if (node->op != "check" && node->op != "fill" && node->op != "cast") {
+    } else if (node->op != "check" && node->op != "guard" && node->op != "fill" && node->op != "cast") {
       return fallback;
     }
     node = &program.nodes[static_cast<size_t>(node->inputs[next])];

@@ -110,7 +110,7 @@ struct OpDef {
   // Checks inputs, attributes, constants (sizes, ranges, order: run() trusts them) and returns the output type.
   ValueType (*validate)(const NodeReader&);
   std::unique_ptr<Step> (*lower)(const NodeReader&);
-  // Output shares its input's storage and `run` only looks (the "check" op).
+  // Output shares its input's storage and `run` only looks ("check" and "guard").
   bool in_place = false;
 };
 

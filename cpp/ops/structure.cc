@@ -1,4 +1,4 @@
-// column, cast, concat, select, check, broadcast.
+// column, cast, concat, select, check, guard, broadcast.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -225,6 +225,16 @@ std::unique_ptr<Step> lower_check(const NodeReader& reader) {
   });
 }
 
+// -- guard ----------------------------------------------------------------------------------------
+
+ValueType validate_guard(const NodeReader& reader) {
+  reader.expect(reader.input_count() > 1, "expected at least 2 inputs but found ", reader.input_count());
+  return reader.input(0);
+}
+
+// The plan runs every input of a value that it needs; there is nothing else to do.
+std::unique_ptr<Step> lower_guard(const NodeReader&) { return nullptr; }
+
 // -- broadcast ------------------------------------------------------------------------------------
 
 ValueType validate_broadcast(const NodeReader& reader) {
@@ -255,6 +265,7 @@ constinit const OpDef kCastOp{"cast", always_exact, validate_cast, lower_cast};
 constinit const OpDef kConcatOp{"concat", always_exact, validate_concat, lower_concat};
 constinit const OpDef kSelectOp{"select", always_exact, validate_select, lower_select};
 constinit const OpDef kCheckOp{"check", always_exact, validate_check, lower_check, true};
+constinit const OpDef kGuardOp{"guard", always_exact, validate_guard, lower_guard, true};
 constinit const OpDef kBroadcastOp{"broadcast", always_exact, validate_broadcast, lower_broadcast};
 
 }  // namespace mlcore

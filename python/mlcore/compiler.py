@@ -235,10 +235,12 @@ def _finish(ctx: Context, outputs: Outputs, provenance: dict[str, str]) -> _core
     for method in known + [method for method in outputs if method not in _METHOD_ORDER]:
         arrays = outputs[method]
         for index, output in enumerate(arrays if isinstance(arrays, list) else [arrays]):
+            # features beside a model are guarded already, by the steps before the model alone
+            guarded = output.value if method == "transform" and len(known) > 1 else ctx.guard(output.value, ctx.refusing)
             ctx.builder.add_output(
                 method,
                 index if isinstance(arrays, list) else -1,
-                output.value.id,
+                guarded.id,
                 str(np.dtype(output.dtype).str if output.dtype.startswith("<U") else output.dtype),
                 output.vector,
                 [str(name) for name in output.names or []],

@@ -247,7 +247,8 @@ def _inexact_steps(nodes: list[dict[str, Any]], value: int) -> list[str]:
     wanted = {value}
     for node in range(value, -1, -1):
         if node in wanted:
-            wanted.update(nodes[node]["inputs"])
+            inputs = nodes[node]["inputs"]
+            wanted.update(inputs[:1] if nodes[node]["op"] == "guard" else inputs)
     return list(dict.fromkeys(_title(nodes[node]) for node in sorted(wanted) if not nodes[node]["exact"]))
 
 

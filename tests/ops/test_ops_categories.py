@@ -238,3 +238,33 @@ def test_vote(weights: list[float] | None) -> None:
     constants = None if weights is None else {"weights": np.array(weights)}
     found = graph.run(graph.node("vote", columns, {"classes": 5}, constants))
     assert_same(found[:, 0], np.array([np.argmax(np.bincount(row, weights=weights)) for row in votes]))
+
+
+# -- guard ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["f64", "f32", "i64", "str"])
+def test_guard(dtype: str) -> None:
+    numbers = np.arange(ROWS) % 7
+    values = {
+        "f64": numbers / 3,
+        "f32": (numbers / 3).astype(np.float32),
+        "i64": numbers,
+        "str": np.array([f"v{number}" for number in numbers], dtype=object),
+    }[dtype]
+    color = np.array(["red", "blue"], dtype=object)[numbers % 2]
+
+    def guarded() -> tuple[Graph, Value]:
+        graph = Graph()
+        held = graph.column(values)
+        known = graph.node("encode", [graph.column(color)], {"unknown": "error"}, {"keys": ["red", "blue"]})
+        finite = graph.node("check", [graph.column(numbers / 1.0)], {"nan": "forbid", "inf": "forbid"})
+        both = graph.node("concat", [held, graph.node("guard", [held, known, finite])])
+        return graph, graph.node("guard", [both, finite])
+
+    graph, value = guarded()
+    assert_same(graph.run(value), np.column_stack([values, values]))
+    color[700] = "green"
+    graph, value = guarded()
+    with pytest.raises(InputError, match="green"):
+        graph.run(value)

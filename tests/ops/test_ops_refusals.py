@@ -22,6 +22,7 @@ USES: dict[str, tuple[Sequence[str], dict[str, Any], dict[str, Any]]] = {
     "concat": (["f64", "f64"], {}, {}),
     "select": (["f64"], {}, {"indices": I64}),
     "check": (["f64"], {"nan": "allow", "inf": "forbid"}, {}),
+    "guard": (["f64", "str"], {}, {}),
     "broadcast": ([], {}, {"value": F64}),
     "arith": (["f64"], {"fn": "add"}, {"value": F64}),
     "combine": (["f64", "f64"], {"fn": "max"}, {}),
@@ -131,7 +132,7 @@ def test_a_constant_of_another_type_is_refused(graph: Graph, op: str) -> None:
 @pytest.mark.parametrize("op", USES)
 def test_another_number_of_inputs_is_refused(graph: Graph, op: str) -> None:
     inputs, attrs, constants = USES[op]
-    if op not in ("concat", "vote", "weighted_sum"):
+    if op not in ("concat", "guard", "vote", "weighted_sum"):
         counted = "1 input" if len(inputs) == 1 else f"{len(inputs)} inputs"
         refused(graph, op, [*inputs, "f64"], attrs, constants, f"expected {counted} but found {len(inputs) + 1}")
     if inputs:
@@ -147,6 +148,7 @@ ALSO = {
     "fill": {"f32", "i64", "i32", "str"},
     "is_missing": {"f32", "i64", "i32", "str"},
     "check": {"f32", "str"},
+    "guard": {"f32", "i64", "i32", "str"},
     "encode": {"f64", "f32", "i64"},
     **{op: {"f32"} for op in ("arith", "combine", "clip", "binarize", "poly", "normalize", "row_normalize")},
     **{op: {"f32"} for op in ("weighted_sum", "bin", "complement", "argmax", "threshold", "interp")},

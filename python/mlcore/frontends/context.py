@@ -20,6 +20,12 @@ __all__ = ["Context", "Frame", "Output", "Outputs", "Part", "RawColumn", "Refuse
 Array = npt.NDArray[Any]
 
 
+def _may_refuse(op: str, attrs: Mapping[str, Any], constants: Mapping[str, Any]) -> bool:
+    if op == "check":
+        return "forbid" in (attrs["nan"], attrs["inf"])
+    return op == "encode" and attrs["unknown"] == "error" or op == "table" and "default" not in constants
+
+
 class Refused(Exception):
     """Raised by `Context.refuse`; the dispatcher turns it into a `Problem` and goes on with the other steps."""
 
@@ -245,6 +251,8 @@ class Context:
         self.columns: list[RawColumn] = []
         self.problems: list[Problem] = []
         self.libraries: set[str] = set()  # top-level modules of every estimator met
+        self.refusing: list[Value] = []  # values whose computation may refuse a row
+        self._inputs: list[list[int]] = []  # per node, the nodes it reads
         self._path: list[str] = []
 
     # -- where we are -------------------------------------------------------------------------------------------
@@ -330,7 +338,33 @@ class Context:
         node_id, dtype, width = self.builder.add(
             op, self.path, [value.id for value in inputs], dict(attrs or {}), dict(constants or {})
         )
-        return Value(node_id, dtype, width)
+        value = Value(node_id, dtype, width)
+        self._inputs.append([source.id for source in inputs])
+        if _may_refuse(op, attrs or {}, constants or {}):
+            self.refusing.append(value)
+        return value
+
+    def guard(self, value: Value, refusing: Iterable[Value]) -> Value:
+        """``value``, refused also for rows that one of ``refusing`` refuses although ``value`` does not depend on it.
+
+        The original runs every step, also for features that a later step drops.
+        """
+        needed = self._needed([value.id])
+        others = [node for node in refusing if node.id not in needed]
+        nested = self._needed([source for node in others for source in self._inputs[node.id]])
+        others = [node for node in others if node.id not in nested]
+        return self.node("guard", [value, *others]) if others else value
+
+    def _needed(self, values: Iterable[int]) -> set[int]:
+        """Ids of the nodes that these depend on, themselves included."""
+        needed: set[int] = set()
+        waiting = list(values)
+        while waiting:
+            node = waiting.pop()
+            if node not in needed:
+                needed.add(node)
+                waiting += self._inputs[node]
+        return needed
 
     def declare(self, column: RawColumn) -> None:
         """Tell the builder the schema of a column (again, after a change of its flags)."""

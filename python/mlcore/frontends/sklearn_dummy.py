@@ -17,21 +17,8 @@ __all__: list[str] = []
 Array = npt.NDArray[Any]
 
 
-def _constant(ctx: Context, frame: Frame, values: Array) -> Value:
-    """The same row for every row that the steps before the model accept; without a use they would not run."""
-    row = np.ascontiguousarray(values).reshape(1, -1)
-    gaps = []
-    for part in frame.parts:
-        if part.value is not None:
-            block = part.value if part.value.dtype != "i64" else ctx.node("cast", [part.value], attrs={"dtype": "f64"})
-            gaps.append(ctx.node("is_missing", [block], attrs={"match": "missing", "dtype": "f64"}))
-    if not gaps:
-        return ctx.node("broadcast", [], constants={"value": row[0]})
-    every = gaps[0] if len(gaps) == 1 else ctx.node("concat", gaps)
-    first = ctx.node("select", [every], constants={"indices": np.zeros(1, dtype=np.int64)})
-    edges = {"offsets": np.array([0, 1]), "edges": np.array([2.0])}
-    zero = ctx.node("bin", [first], attrs={"side": "right", "dtype": "i32"}, constants=edges)
-    return ctx.node("table", [zero], constants={"values": row})
+def _constant(ctx: Context, values: Array) -> Value:
+    return ctx.node("broadcast", [], constants={"value": np.ascontiguousarray(values).reshape(-1)})
 
 
 def _is_random(estimator: Any) -> bool:
@@ -56,15 +43,15 @@ def _classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     proba = estimator.predict_proba(X)
     several = row.ndim == 2
     labels = row.reshape(-1)
-    positions = _constant(ctx, frame, np.arange(len(labels), dtype=np.int64))
+    positions = _constant(ctx, np.arange(len(labels), dtype=np.int64))
     predict = label_output(ctx, positions, labels, vector=not several)
     if not several:
-        output = probability_output(_constant(ctx, frame, proba), estimator.classes_)
+        output = probability_output(_constant(ctx, proba), estimator.classes_)
         return {"predict": predict, "predict_proba": output, "decision_function": output}
     outputs: list[Output] = [
-        probability_output(_constant(ctx, frame, one), classes) for one, classes in zip(proba, estimator.classes_, strict=True)
+        probability_output(_constant(ctx, one), classes) for one, classes in zip(proba, estimator.classes_, strict=True)
     ]
-    margin = number_output(_constant(ctx, frame, np.concatenate(proba, axis=1)))
+    margin = number_output(_constant(ctx, np.concatenate(proba, axis=1)))
     return {"predict": predict, "predict_proba": outputs, "decision_function": margin}
 
 
@@ -76,7 +63,7 @@ def _regressor(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
         ctx.refuse(f"a constant of dtype {values.dtype} is not supported", parameter="constant")
     wide = np.broadcast_to(values, (1, int(estimator.n_outputs_)))
     block = wide if values.dtype == np.float32 else wide.astype(np.float64 if values.dtype.kind == "f" else np.int64)
-    output = Output(_constant(ctx, frame, block), str(values.dtype), vector=vector)
+    output = Output(_constant(ctx, block), str(values.dtype), vector=vector)
     return {"predict": output, "decision_function": output}
 
 

@@ -43,11 +43,15 @@ _INVERSE_UNARY: dict[str, Callable[[Any], Any]] = {
 
 @dataclass
 class ColumnFacts:
-    """What the program can tell apart in one input column; ``closed``: it refuses numbers that it did not learn."""
+    """What the program can tell apart in one input column; ``closed``: it refuses values that it did not learn.
+
+    ``missing`` holds the missing values (None, NaN) that a closed column's encoder learned.
+    """
 
     numbers: set[float] = field(default_factory=set)
     categories: set[str] = field(default_factory=set)
     closed: bool = False
+    missing: list[Any] = field(default_factory=list)
 
 
 @dataclass
@@ -73,7 +77,9 @@ class Graph:
         wanted = {value}
         for node in range(value, -1, -1):
             if node in wanted:
-                wanted.update(self.nodes[node]["inputs"])
+                inputs = self.nodes[node]["inputs"]
+                # what else a guard runs has no part in its value
+                wanted.update(inputs[:1] if self.nodes[node]["op"] == "guard" else inputs)
         return sorted(wanted)
 
     def inexact(self, value: int) -> list[int]:
@@ -114,7 +120,7 @@ class Graph:
             op, inputs = node["op"], node["inputs"]
             if op == "column":
                 return int(node["attributes"]["column"]), back
-            if op in ("cast", "check", "fill", "clip"):
+            if op in ("cast", "check", "guard", "fill", "clip"):
                 value = inputs[0]
             elif op == "concat":
                 for candidate in inputs:
@@ -154,7 +160,9 @@ class Graph:
                     facts.categories.update(keys)
                 else:
                     facts.numbers.update(self._back(float(key), traced[1]) for key in np.ravel(keys))
-                    facts.closed = facts.closed or node["attributes"]["unknown"] == "error"
+                if node["attributes"]["unknown"] == "error":
+                    facts.closed = True
+                    facts.missing += _learned_missing(node["attributes"])
             elif op == "bin":
                 offsets, edges = self._constant(node, "offsets"), self._constant(node, "edges")
                 for column in range(self.nodes[inputs[0]]["width"]):
@@ -253,6 +261,12 @@ class Graph:
         parent[data["left"][internal] + start[internal]] = internal
         parent[data["right"][internal] + start[internal]] = internal
         return parent
+
+
+def _learned_missing(attributes: dict[str, Any]) -> list[Any]:
+    any_kind = "null_code" in attributes and not attributes.get("by_kind", False)
+    kinds = [("none_code", None), ("nan_code", np.nan)]
+    return [value for name, value in kinds if any_kind or name in attributes]
 
 
 def _between(low: float, high: float) -> float:

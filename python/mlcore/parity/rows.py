@@ -129,10 +129,13 @@ def _fit(logical: str, values: Array) -> Array:
 def _draw(column: dict[str, Any], facts: ColumnFacts | None, rows: int, rng: np.random.Generator) -> Array:
     logical = column["type"]
     if logical == "string":
-        known = sorted(facts.categories) if facts and facts.categories else ["a", "b", "c"]
+        known: list[Any] = sorted(facts.categories) if facts else []
+        known = known or (facts.missing if facts else []) or ["a", "b", "c"]
         return np.array(known, dtype=object)[rng.integers(0, len(known), rows)]
     numbers = _numbers(facts)
     if len(numbers) == 0:
+        if facts is not None and facts.closed and facts.missing:
+            return np.full(rows, np.nan)
         if logical.startswith(("timestamp", "date")):
             return rng.integers(0, 2_000_000_000, rows)
         scale = rng.choice([1.0, 100.0], rows)
