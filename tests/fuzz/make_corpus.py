@@ -1,91 +1,103 @@
-"""Rewrites tests/fuzz/corpus: few small artifacts that together show every op with every option of the examples.
+"""Write the seed corpus of fuzz_artifact: good models of many shapes, and the attacks on them.
 
-Run after an op or an option was added: PYTHONPATH=python python tests/fuzz/make_corpus.py
+Usage: python tests/fuzz/make_corpus.py DIRECTORY
+
+The corpus is the same on every run. `fuzz_artifact DIRECTORY/*` replays it, `fuzz_artifact DIRECTORY` explores on
+from it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "attacks"), str(HERE.parent / "frontends")]
+import numpy as np
 
-import examples_lightgbm  # noqa: E402
-import examples_sklearn_models  # noqa: E402
-import examples_sklearn_transforms  # noqa: E402
-import examples_xgboost  # noqa: E402
-import forge  # noqa: E402
-import mlcore  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "attacks"))
 
-CORPUS = HERE / "corpus"
-MAX_BYTES = 12_000
+import forge
+from attacks import ATTACKS
+from mlcore import _core
 
+LARGEST = 20_000  # bytes: larger inputs make a fuzzer slow and say nothing new
 
-def makers() -> Iterator[Any]:
-    """Every fitted example of the front ends."""
-    for module in (examples_sklearn_transforms, examples_sklearn_models, examples_xgboost, examples_lightgbm):
-        examples = module.FITTED_EXAMPLES
-        for group in examples.values() if isinstance(examples, dict) else [examples]:
-            yield from group
+Values = dict[str, Any]
 
 
-def without_golden(content: bytes) -> bytes:
-    """The same model without golden rows, whose replay would refuse most mutants before they run."""
-    artifact = forge.Artifact.parse(content)
-    dropped = {index for key in ("columns", "missing", "expected") for index in artifact.header["golden"][key]} - {-1}
-    artifact.header["golden"] = {"rows": 0, "columns": [], "missing": [], "expected": []}
-    number = {
-        old: new for new, old in enumerate(i for i in range(len(artifact.slabs)) if i not in dropped)
-    }
-    for node in artifact.header["nodes"]:
-        node["constants"] = {name: number[index] for name, index in node["constants"].items()}
-    for output in artifact.header["outputs"]:
-        output["names"] = number.get(output["names"], output["names"])
-        output["labels"] = number.get(output["labels"], output["labels"])
-    artifact.slabs = [slab for index, slab in enumerate(artifact.slabs) if index not in dropped]
-    return artifact.content()
+def chain(*steps: tuple[str, Values, Values], column: str = "float64") -> _core.Model:
+    """Build a model of one column and ops that follow one another."""
+    builder = _core.ProgramBuilder()
+    builder.set_column(0, "x", column, True, False)
+    dtype = "str" if column == "string" else "f64"
+    value, kind, _ = builder.add("column", "column", [], {"column": 0, "dtype": dtype}, {})
+    for op, attributes, constants in steps:
+        value, kind, _ = builder.add(op, op, [value], attributes, constants)
+    dtypes = {"f64": "float64", "f32": "float32", "i64": "int64", "i32": "int32", "str": "object"}
+    builder.add_output("transform", -1, value, dtypes[kind], False, [], None)
+    return builder.finish()
 
 
-def traits(content: bytes) -> set[str]:
-    """What an artifact has that others may not: ops, their options, the constants they are given, column types."""
-    header = forge.Artifact.parse(content).header
-    found = {f"column {column['type'].split(',')[0]}" for column in header["schema"]}
-    for node in header["nodes"]:
-        found.add(node["op"])
-        for name, value in node["attributes"].items():
-            found.add(f"{node['op']} {name}={value}" if isinstance(value, str | bool) else f"{node['op']} {name}")
-        for name, index in node["constants"].items():
-            found.add(f"{node['op']} {name} {header['constants'][index]['dtype']}")
-    return found
+def models() -> Iterator[tuple[str, _core.Model]]:
+    """Give models that reach every op from one column."""
+    none: Values = {}
+    yield "sample", forge.sample()
+    for fn in ("abs", "sqrt", "sign", "rint", "exp", "log", "log1p", "tanh", "expit", "cbrt"):
+        yield f"unary-{fn}", chain(("unary", {"fn": fn}, none))
+    for fn in ("add", "sub", "mul", "div", "rsub", "rdiv"):
+        yield f"arith-{fn}", chain(("arith", {"fn": fn}, {"value": np.array([3.0])}))
+    for column in ("bool", "int8", "int64", "uint64", "float16", "float32", "date32", "timestamp[ms, Europe/Paris]"):
+        yield f"column-{column.split('[')[0]}", chain(column=column)
+    yield "string", chain(column="string")
+    yield "cast", chain(("cast", {"dtype": "f32"}, none))
+    yield "select", chain(("select", none, {"indices": np.array([0, 0, 0])}))
+    yield "check", chain(("check", {"nan": "forbid", "inf": "forbid"}, none))
+    yield "clip", chain(("clip", none, {"lo": np.array([-1.0]), "hi": np.array([1.0])}))
+    yield "binarize", chain(("binarize", none, {"threshold": np.array([0.5])}))
+    yield "poly", chain(("poly", none, {"offsets": np.array([0, 0, 1, 3]), "factors": np.array([0, 0, 0])}))
+    for norm in ("l1", "l2", "max"):
+        yield f"normalize-{norm}", chain(("normalize", {"norm": norm}, none))
+    yield "row-normalize", chain(("row_normalize", {"zero": "uniform"}, none))
+    yield "fill-value", chain(("fill", {"match": "value"}, {"value": np.array([1.0]), "match_value": np.array([-1.0])}))
+    yield "fill-text", chain(("fill", {"match": "missing"}, {"value": ["none"]}), column="string")
+    yield "is-missing", chain(("is_missing", {"match": "missing", "dtype": "f32"}, none))
+    edges = {"offsets": np.array([0, 3]), "edges": np.array([-1.0, 0.0, 1.0])}
+    for side in ("left", "right"):
+        yield f"bin-{side}", chain(("bin", {"side": side, "dtype": "i32"}, edges))
+    codes = ("encode", {"unknown": "code", "null_code": 1}, {"keys": ["a", "b"], "codes": np.array([1, 0], np.int32)})
+    yield "encode-text", chain(codes, column="string")
+    yield "encode-number", chain(("encode", {"unknown": "error"}, {"keys": np.array([0.0, 1.0])}))
+    yield "one-hot", chain(codes, ("one_hot", {"width": 2, "dtype": "f32"}, none), column="string")
+    yield "table-text", chain(codes, ("table", none, {"values": ["x", "y"], "default": ["z"]}), column="string")
+    yield (
+        "dot",
+        chain(("dot", {"accumulate": "blocked"}, {"weights": np.array([[1.0], [2.0]]), "bias": np.array([0.5, 1.0])})),
+    )
+    yield "argmax", chain(("select", none, {"indices": np.array([0, 0])}), ("argmax", none, none))
+    yield "threshold", chain(("threshold", {"compare": "ge"}, {"cut": np.array([0.5])}))
+    yield "complement", chain(("complement", none, none))
+    knots = {"x": np.array([0.0, 1.0, 2.0]), "y": np.array([1.0, 0.0, 4.0])}
+    yield "interp", chain(("interp", none, knots))
+    single = ("cast", {"dtype": "f32"}, none)
+    for fn in ("xgb_sigmoid", "xgb_softmax", "xgb_exp", "xgb_hinge", "sk_expit"):
+        yield f"link-{fn}", chain(single, ("link", {"fn": fn}, none))
+    for fn in ("lgb_sigmoid", "lgb_softmax", "lgb_exp", "lgb_sqrt", "sk_softmax", "sk_exp"):
+        yield f"link-{fn}-f64", chain(("link", {"fn": fn}, none))
 
 
-def main() -> None:
-    """Compile every example, keep the small ones that add a trait, smallest first."""
-    candidates = [forge.sample().to_bytes()]
-    candidates.append(without_golden(candidates[0]))
-    for make in makers():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            candidates.append(without_golden(mlcore.compile(make()).to_bytes()))
-    candidates[1:] = sorted((c for c in candidates[1:] if len(c) <= MAX_BYTES), key=len)
-    every = set[str]().union(*map(traits, candidates))
-    kept: list[bytes] = []
-    while missing := every - set[str]().union(*map(traits, kept)):
-        kept.append(max(candidates, key=lambda content: len(missing & traits(content)) / (2_000 + len(content))))
-    kept = sorted({*kept, candidates[0]})
-    CORPUS.mkdir(exist_ok=True)
-    for old in CORPUS.glob("*.mlc"):
-        old.unlink()
-    for content in kept:
-        (CORPUS / f"{hashlib.sha256(content).hexdigest()[:12]}.mlc").write_bytes(content)
-    print(json.dumps({"files": len(kept), "bytes": sum(map(len, kept)), "traits": len(every)}))
+def main(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    good = forge.Artifact.parse(forge.sample().to_bytes())
+    good.header["golden"] = {"rows": 0, "columns": [], "missing": [], "expected": []}
+    contents = {name: model.to_bytes() for name, model in models()}
+    contents |= {f"attack-{name}": attack(good.copy()) for name, attack in ATTACKS.items()}
+    contents = {name: content for name, content in contents.items() if len(content) <= LARGEST}
+    for content in contents.values():
+        (directory / hashlib.sha1(content).hexdigest()).write_bytes(content)
+    print(f"{len(contents)} inputs")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))
