@@ -147,7 +147,8 @@ def _keyed_column(
     if own is not None and own.startswith(("timestamp", "date")):
         ctx.refuse(f"categories are numbers but the column is {own}", column=frame.label(index))
     if part.column is not None and own is None:
-        own = part.column.logical = found.logical
+        # columns of an array have one type, of which the other columns may say more
+        own = part.column.logical = "float64" if frame.names is None and found.logical != "bool" else found.logical
     return _number_column(frame, index, found, own, ctx, forgiving=forgiving)
 
 

@@ -92,8 +92,10 @@ def _array_dtype(
     undecided = [part.column for part in frame.parts if part.column is not None and part.column.logical is None]
     if fitted is not None and len(undecided) == frame.width:
         for column in undecided:
-            column.logical = str(fitted)
+            column.logical = "float64" if frame.names is None else str(fitted)
     dtype = frame.array_dtype()
+    if dtype.kind == "O" and not keeps:
+        dtype = numeric_dtype(frame, ctx)
     if dtype.kind == "O" and fitted is not None:
         ctx.refuse(f"the step was fitted on {fitted} but is given columns of dtype object")
     if dtype.kind != "O":

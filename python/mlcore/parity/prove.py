@@ -126,10 +126,12 @@ class _Source:
                 for column, array in zip(table.schema, arrays, strict=True)
             ]
             return pd.DataFrame(dict(zip(names, series, strict=True)), columns=names)
-        if any(array.dtype == object for array in arrays):
+        if any(array.dtype == object for array in arrays) or len({column["type"] for column in table.schema}) > 1:
+            # an array of columns of several types holds objects
             out = np.empty((table.rows, len(arrays)), dtype=object)
-            for index, array in enumerate(arrays):
-                out[:, index] = array
+            for index, (column, array) in enumerate(zip(table.schema, arrays, strict=True)):
+                whole = array.dtype.kind == "f" and not column["type"].startswith("float")
+                out[:, index] = [value if np.isnan(value) else int(value) for value in array] if whole else array
             return out
         return np.column_stack(arrays) if arrays else np.empty((table.rows, 0))
 
