@@ -140,6 +140,7 @@ void NodeReader::finish() const {
 }
 
 std::string column_label(const NodeReader& reader, size_t input, int64_t column) {
+  constexpr std::string_view kSameColumn[] = {"check", "guard", "fill", "cast", "encode"};
   const Program& program = reader.program();
   const std::string fallback = "x" + text(column);
   const Node* node = &program.nodes[static_cast<size_t>(reader.node().inputs[input])];
@@ -152,7 +153,7 @@ std::string column_label(const NodeReader& reader, size_t input, int64_t column)
       column = at.constant("indices", DType::i64).as<int64_t>()[static_cast<size_t>(column)];
     } else if (node->op == "concat") {
       while (column >= at.input(next).width) column -= at.input(next++).width;
-    } else if (node->op != "check" && node->op != "guard" && node->op != "fill" && node->op != "cast") {
+    } else if (std::find(std::begin(kSameColumn), std::end(kSameColumn), node->op) == std::end(kSameColumn)) {
       return fallback;
     }
     node = &program.nodes[static_cast<size_t>(node->inputs[next])];

@@ -117,7 +117,8 @@ struct OpDef {
 inline Exactness always_exact(const NodeReader&) { return Exactness::exact; }
 inline Exactness always_tolerance(const NodeReader&) { return Exactness::tolerance; }
 
-// Name of the schema column behind a node's value when it is one column read through check/fill/cast; else the path.
+// Name of the schema column that a column of a node's input comes from, when only select, concat, check, guard, fill,
+// cast and encode lie between; else "x<column>".
 std::string column_label(const NodeReader& node, size_t input, int64_t column);
 
 // All ops, sorted by name.

@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_CASE(table_refuses_codes_out_of_range_and_codes_without_a_defaul
     BOOST_TEST(contains(refusal(ErrorCode::program, [&] { run_on_codes<double>(strict, {0, bad}); }),
                         "expected a code from 0 to 1 but found " + text(bad)));
   BOOST_TEST(refusal(ErrorCode::input, [&] { run_on_codes<double>(strict, {0, 1, -1}, 40); }) ==
-             "step 'pipeline / table': expected a known category in column 'x0' but found none (row 42)");
+             "step 'pipeline / table': expected a known category in column 'color' but found none (row 42)");
   Constants with_default = values;
   with_default.emplace_back("default", slab<double>({8, 9}));
   BOOST_TEST(run_on_codes<double>(coded("table", {}, with_default), {-1, 1}) ==

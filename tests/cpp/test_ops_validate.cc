@@ -286,6 +286,10 @@ BOOST_AUTO_TEST_CASE(labels) {
   BOOST_TEST(after([](Program& p) {
                p.constants[static_cast<size_t>(p.outputs[1].labels)] = texts({"größe", "b", "c"});
              }) == "accepted");  // five characters, seven bytes
+  BOOST_TEST(after([](Program& p) {
+               p.outputs[1].value = 5;
+               append(p, "guard", {4, 0});
+             }) == "accepted");
   // values whose range is known: a table, a constant, a choice among them
   const auto from_table = [](std::vector<int64_t> values, std::vector<int64_t> fallback) {
     return after([&](Program& p) {

@@ -193,7 +193,7 @@ def test_table_without_default_refuses() -> None:
     graph = Graph()
     codes = codes_of(graph, np.array([0] * 600 + [-1]))
     model = graph.model(graph.node("table", [codes], None, {"values": np.array([1.0])}))
-    message = r"^step 'here / table': expected a known category in column 'x0' but found none \(row 600\)$"
+    message = r"^step 'here / table': expected a known category in column 'c0' but found none \(row 600\)$"
     with pytest.raises(InputError, match=message):
         model.run([graph.batch(0, 601)], [0])
 
@@ -266,5 +266,7 @@ def test_guard(dtype: str) -> None:
     assert_same(graph.run(value), np.column_stack([values, values]))
     color[700] = "green"
     graph, value = guarded()
-    with pytest.raises(InputError, match="green"):
-        graph.run(value)
+    model = graph.model(value)
+    message = r"expected one of the 2 known categories in column 'c1' but found 'green' \(row 700\)$"
+    with pytest.raises(InputError, match=message):
+        model.run([graph.batch(0, ROWS)], [0])
