@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mlcore.frontends._dtypes import kind_dtype
 from mlcore.frontends.context import Context, Frame, Part, Value
 
-__all__ = ["absent_zeros", "arith", "check", "factor", "float_block", "numeric_dtype", "present"]
+__all__ = ["absent_zeros", "arith", "check", "factor", "float_block", "numeric_dtype", "present", "wide_integers"]
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +48,7 @@ def numeric_dtype(frame: Frame, ctx: Context) -> np.dtype[Any]:
 
 
 def _is_time(kind: str | None) -> bool:
-    return kind is not None and kind.startswith("timestamp")
+    return kind is not None and kind.startswith(("timestamp", "datetime64"))
 
 
 def check(ctx: Context, value: Value, *, nan: bool = False, inf: bool = False) -> Value:
@@ -69,7 +69,7 @@ def present(frame: Frame, ctx: Context) -> Frame:
         kind = None if part.column is None else part.column.logical
         if part.column is not None and _is_time(kind):
             # the original reads a missing time as the smallest int64, and goes on
-            parts.append(Part(value=ctx.raw_value(part.column, "i64")))
+            parts.append(Part(value=ctx.raw_value(part.column, "i64"), dtype=part.dtype or kind))
             continue
         if part.column is None or kind is None or kind_dtype(kind).kind not in "iub":
             parts.append(part)
@@ -81,6 +81,16 @@ def present(frame: Frame, ctx: Context) -> Frame:
         dtype = part.dtype if part.dtype is not None else kind
         parts.append(Part(value=value, dtype=None if dtype == "int64" and kind == "int64" else dtype))
     return Frame(ctx, parts, frame.names, sparse=frame.sparse, explicit_zeros=frame.explicit_zeros)
+
+
+def wide_integers(frame: Frame) -> bool:
+    """Whether every column is held as 64-bit integers, so that the frame can be read without rounding."""
+    return all(
+        part.value.dtype == "i64"
+        if part.value is not None
+        else part.column is not None and part.column.logical == "int64"
+        for part in frame.parts
+    )
 
 
 def float_block(frame: Frame, ctx: Context, *, nan: bool = False, inf: bool = False) -> Value:

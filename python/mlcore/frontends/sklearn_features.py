@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.frontends._arrays import absent_zeros, check, float_block, numeric_dtype, present
+from mlcore.frontends._arrays import absent_zeros, check, float_block, numeric_dtype, present, wide_integers
 from mlcore.frontends._dtypes import DType, kind_dtype
 from mlcore.frontends._names import emit, enter, feature_names, output_container
 from mlcore.frontends.context import Context, Frame, Part, Value
@@ -198,7 +198,7 @@ def _function(estimator: Any, frame: Frame, ctx: Context) -> Frame:
 
 def _validated(estimator: Any, frame: Frame, name: str | None, ctx: Context) -> Frame:
     dtype = numeric_dtype(frame, ctx)
-    if name is None and dtype.kind in "iu" and all(kind in ("i64", "int64") for kind in frame.kinds()):
+    if name is None and dtype == np.int64 and wide_integers(frame):
         value = frame.block("i64")
     else:
         value = check(ctx, present(frame, ctx).block("f32" if dtype == np.float32 else "f64"))

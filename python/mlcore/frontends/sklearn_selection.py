@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcore.frontends._arrays import check, numeric_dtype, present
+from mlcore.frontends._arrays import check, numeric_dtype, present, wide_integers
 from mlcore.frontends._names import emit, enter, feature_names, output_container
 from mlcore.frontends.context import Context, Frame, Part
 from mlcore.frontends.registry import Entry, register
@@ -28,7 +28,7 @@ def _select(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         ctx.refuse(f"columns of dtype {dtype}", alternative="cast them to a number")
     if dtype.kind != "f" or dtype == np.float32:
         frame = present(frame, ctx)
-    exact = dtype.kind in "iu" and all(kind in ("i64", "int64") for kind in frame.kinds())
+    exact = dtype == np.int64 and wide_integers(frame)
     value = frame.block("i64" if exact else "f32" if dtype == np.float32 else "f64")
     if not estimator.__sklearn_tags__().input_tags.allow_nan:
         value = check(ctx, value)
