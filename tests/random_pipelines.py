@@ -221,6 +221,8 @@ def _column(r: Random, rng: np.random.Generator, texts: bool) -> _Column:
     missing = r.choice([None, np.nan])
     train = _gaps(r, rng, train, missing)
     test = train[rng.integers(0, TRAIN_ROWS, TEST_ROWS)].copy()
+    # a column without a single value is taken for numbers
+    odd = odd and not pd.isna(train).all()
     for row in range(TEST_ROWS):
         if odd and _chance(r, 25):
             test[row] = r.choice([*UNSEEN, *WORDS, None if kind != "object" else missing, np.nan])

@@ -236,7 +236,8 @@ def _finish(ctx: Context, outputs: Outputs, provenance: dict[str, str]) -> _core
         arrays = outputs[method]
         for index, output in enumerate(arrays if isinstance(arrays, list) else [arrays]):
             # features beside a model are guarded already, by the steps before the model alone
-            guarded = output.value if method == "transform" and len(known) > 1 else ctx.guard(output.value, ctx.refusing)
+            beside = method == "transform" and len(known) > 1
+            guarded = output.value if beside else ctx.guard(output.value, ctx.refusing)
             ctx.builder.add_output(
                 method,
                 index if isinstance(arrays, list) else -1,

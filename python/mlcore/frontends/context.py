@@ -20,10 +20,13 @@ __all__ = ["Context", "Frame", "Output", "Outputs", "Part", "RawColumn", "Refuse
 Array = npt.NDArray[Any]
 
 
-def _may_refuse(op: str, attrs: Mapping[str, Any], constants: Mapping[str, Any]) -> bool:
+def _may_refuse(op: str, attrs: Mapping[str, bool | int | str], constants: Mapping[str, Any]) -> bool:
     if op == "check":
         return "forbid" in (attrs["nan"], attrs["inf"])
-    return op == "encode" and attrs["unknown"] == "error" or op == "table" and "default" not in constants
+    if op == "column":
+        # which cannot say that a number is missing
+        return attrs["dtype"] == "i64"
+    return (op == "encode" and attrs["unknown"] == "error") or (op == "table" and "default" not in constants)
 
 
 class Refused(Exception):
@@ -36,7 +39,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Value:
-    """A block in the program: node id, element type (``"f64"``, ``"f32"``, ``"i64"``, ``"i32"``, ``"str"``), columns."""
+    """A block in the program: node id, element type (``"f64"``, ``"f32"``, ``"i64"``, ``"i32"``, ``"str"``), width."""
 
     id: int
     dtype: str
@@ -73,6 +76,7 @@ class Part:
 
     @property
     def width(self) -> int:
+        """Number of columns."""
         return 1 if self.value is None else self.value.width
 
 
@@ -182,7 +186,7 @@ class Frame:
         return Frame(self.ctx, parts, names, sparse=self.sparse, explicit_zeros=self.explicit_zeros)
 
     def column(self, index: int, dtype: str) -> Value:
-        """One column as a block of width 1: ``"str"``, ``"i64"``, ``"f64"`` or ``"f32"``. Refuses what cannot be that."""
+        """One column as a block of width 1: ``"str"``, ``"i64"``, ``"f64"``, ``"f32"``. Refuses what cannot be that."""
         return self.ctx.values_of(self.take([index]), dtype)
 
     def block(self, dtype: str) -> Value:
@@ -259,6 +263,7 @@ class Context:
 
     @property
     def path(self) -> str:
+        """Where we are, as messages have it."""
         return " / ".join(self._path) or "model"
 
     @contextmanager
@@ -397,7 +402,7 @@ class Context:
 
     def placeholder(self, estimator: Any, frame: Frame, entry: registry.Entry | None) -> Any:
         """Zeros in the shape the refused step would have given; raises `Refused` when that is unknown."""
-        if entry is not None and entry.kind == "model" or not hasattr(estimator, "transform"):
+        if (entry is not None and entry.kind == "model") or not hasattr(estimator, "transform"):
             value = self.node("broadcast", [], constants={"value": np.zeros(1)})
             return {"predict": Output(value, "float64", vector=True)}
         try:

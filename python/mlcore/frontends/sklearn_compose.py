@@ -134,7 +134,7 @@ def _stack(estimator: Any, frames: Sequence[Frame], sparse: bool, ctx: Context) 
     dtypes = [numeric_dtype(frame, ctx) if sparse else _array_dtype(frame) for frame in frames]
     if any(dtype.kind == "O" for dtype in dtypes):
         common = np.dtype(object)
-    elif any(dtype.kind == "M" for dtype in dtypes):
+    elif any(dtype.kind == "M" for dtype in dtypes) and len(set(dtypes)) > 1:
         ctx.refuse("timestamps beside other columns make no array of one type")
     else:
         common = np.result_type(*dtypes)

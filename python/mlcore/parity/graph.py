@@ -186,7 +186,7 @@ class Graph:
         return found
 
     def tree_paths(self, limit: int, rng: np.random.Generator) -> tuple[list[TreePath], int]:
-        """Paths to the splits of all trees (a random ``limit`` of them if there are more), and how many splits exist."""
+        """Paths to the splits of all trees (a random ``limit`` of them if there are more), and how many there are."""
         splits: list[tuple[dict[str, Any], int, int]] = []
         total = 0
         for node in self.nodes:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from mlcore import _core
 from mlcore.containers import batches
-from mlcore.errors import InputError, ParityError, UnsupportedError
+from mlcore.errors import InputError, ParityError, Problem, UnsupportedError
 from mlcore.frontends import reference as original
 from mlcore.model import Model
 from mlcore.parity.compare import Rule, dense, mismatching_rows
@@ -228,7 +228,7 @@ def _text_dtypes(sample: object) -> dict[str, Any]:
     return {str(name): dtype for name, dtype in sample.dtypes.items() if type(dtype).__name__ == "StringDtype"}
 
 
-def _typed(logical: str, values: Array) -> Array:
+def _typed(logical: str, values: Array) -> Any:
     if logical == "string" or values.dtype.kind == "O":
         return values
     if logical.startswith("timestamp"):
@@ -252,7 +252,8 @@ def _typed(logical: str, values: Array) -> Array:
 def _sample_for(estimator: Any, model: Model, sample: object) -> Any:
     """The sample as the original accepts it; containers that it does not know become a pandas frame."""
     first: Exception | None = None
-    for convert in (lambda data: data, _to_pandas):
+    ways: tuple[Callable[[Any], Any], ...] = (lambda data: data, _to_pandas)
+    for convert in ways:
         try:
             candidate = convert(sample)
             reference(estimator, model.methods[0], candidate)
@@ -319,8 +320,33 @@ def _compare(
         parity = report.methods.setdefault(method, MethodParity())
         pairs = [(expected, found)] if not isinstance(found, list) else list(zip(expected, found, strict=True))
         positions = model._positions(method)
-        for position, (one, other) in zip(positions, pairs, strict=True):
-            _compare_output(model, position, method, dense(one), np.asarray(other), data, parity, raising=raising)
+        for index, (position, (one, other)) in enumerate(zip(positions, pairs, strict=True)):
+            outside = _compare_output(model, position, method, dense(one), np.asarray(other), data, parity)
+            if raising and outside.any():
+                row = int(np.flatnonzero(outside)[0])
+                alone = reference(estimator, method, data.iloc[[row]] if hasattr(data, "iloc") else data[row : row + 1])
+                alone = dense(alone[index] if isinstance(found, list) else alone)
+                _refuse_difference(method, data, row, int(outside.sum()), dense(one), np.asarray(other), alone)
+
+
+def _refuse_difference(
+    method: str, data: Any, row: int, count: int, expected: Array, found: Array, alone: Array
+) -> NoReturn:
+    shown = data.iloc[row].to_dict() if hasattr(data, "iloc") else data[row]
+    if repr(alone[0].tolist()) != repr(expected[row].tolist()):
+        raise UnsupportedError(
+            [
+                Problem(
+                    "model",
+                    f"{method}: the original answers {expected[row]!r} in a table but {alone[0]!r} for the same row "
+                    f"alone, and mlcore {found[row]!r}, for input {shown!r}",
+                )
+            ]
+        )
+    raise ParityError(
+        f"{method}: {count} of {len(expected)} rows differ; first: row {row}, expected "
+        f"{expected[row]!r} but found {found[row]!r}, for input {shown!r}"
+    )
 
 
 def _rule(graph: Graph, value: int, dtype: np.dtype[Any]) -> Rule:
@@ -347,9 +373,8 @@ def _compare_output(
     found: Array,
     data: Any,
     parity: MethodParity,
-    *,
-    raising: bool,
-) -> None:
+) -> Array:
+    """Count the rows outside the promise; gives them as a mask."""
     graph = Graph(model.core)
     value = model.core.outputs[position]["value"]
     if expected.shape != found.shape or (method != "transform" and expected.dtype.kind != found.dtype.kind):
@@ -375,13 +400,7 @@ def _compare_output(
         parity.undecided += int(undecided.sum())
         outside &= ~undecided
     parity.mismatches += int(outside.sum())
-    if outside.any() and raising:
-        row = int(np.flatnonzero(outside)[0])
-        shown = data.iloc[row].to_dict() if hasattr(data, "iloc") else data[row]
-        raise ParityError(
-            f"{method}: {int(outside.sum())} of {len(expected)} rows differ; first: row {row}, expected "
-            f"{expected[row]!r} but found {found[row]!r}, for input {shown!r}"
-        )
+    return outside
 
 
 def _overflowing(model: Model, data: Any) -> Array:

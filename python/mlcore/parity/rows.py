@@ -41,6 +41,7 @@ class Table:
 
     @property
     def rows(self) -> int:
+        """Number of rows."""
         return len(self.columns[0]) if self.columns else 0
 
     def take(self, rows: Any) -> Table:
@@ -91,8 +92,7 @@ def special_values(column: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _numbers(facts: ColumnFacts | None) -> Array:
-    values = np.array(sorted(v for v in (facts.numbers if facts else ()) if np.isfinite(v)), dtype=np.float64)
-    return values
+    return np.array(sorted(v for v in (facts.numbers if facts else ()) if np.isfinite(v)), dtype=np.float64)
 
 
 def _neighbours(logical: str, value: float) -> list[float]:
