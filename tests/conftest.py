@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parent.parent / "python"
+# MLCORE_TEST_PACKAGE: where another build of the package lies, such as one with sanitizers
+SOURCE = Path(os.environ.get("MLCORE_TEST_PACKAGE") or Path(__file__).resolve().parent.parent / "python")
 
 if any((SOURCE / "mlcore").glob("_core*.so")):
     sys.path.insert(0, str(SOURCE))
