@@ -48,9 +48,32 @@ inline int64_t missing_by_buffers(const ColumnView& column, int64_t element) {
   return kPresent;
 }
 
+[[noreturn]] void refuse_index(const DecodeContext& context, int64_t index, int64_t i);
+
 // Element of the dictionary (its offset included) that row `element` means, or kNoElement when the row is
-// missing. Throws when an unchecked index lies outside.
-int64_t dictionary_element(const DecodeContext& context, int64_t element, int64_t i);
+// missing. Throws when the index lies outside, also where contents are trusted: a wrong index reads any
+// memory.
+inline int64_t dictionary_element(const DecodeContext& context, int64_t element, int64_t i) {
+  const ColumnView& column = context.column;
+  if (missing_by_buffers(column, element) != kPresent) return kNoElement;
+  const int64_t at = element * column.stride;
+  int64_t index = 0;
+  switch (column.storage) {
+    case Storage::int8: index = load<int8_t>(column.data, at); break;
+    case Storage::int16: index = load<int16_t>(column.data, at); break;
+    case Storage::int32: index = load<int32_t>(column.data, at); break;
+    case Storage::uint8: index = load<uint8_t>(column.data, at); break;
+    case Storage::uint16: index = load<uint16_t>(column.data, at); break;
+    case Storage::uint32: index = load<uint32_t>(column.data, at); break;
+    // an unsigned index above the largest int64 becomes negative here, and is refused as such
+    default: index = load<int64_t>(column.data, at); break;
+  }
+  if (index < 0 && column.sentinel) return kNoElement;
+  const ColumnView& dictionary = *column.dictionary;
+  if (index < 0 || index >= dictionary.length) [[unlikely]]
+    refuse_index(context, index, i);
+  return dictionary.storage == Storage::none ? kNoElement : dictionary.offset + index;
+}
 
 // dtype str. `out` holds n StringRef.
 void decode_text(const DecodeContext& context, int64_t n, StringRef* out);

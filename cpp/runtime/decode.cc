@@ -273,29 +273,9 @@ void decode_numbers(const DecodeContext& context, int64_t n, T* out) {
 
 }  // namespace
 
-int64_t dictionary_element(const DecodeContext& context, int64_t element, int64_t i) {
-  const ColumnView& column = context.column;
-  if (missing_by_buffers(column, element) != kPresent) return kNoElement;
-  const int64_t at = element * column.stride;
-  int64_t index = 0;
-  switch (column.storage) {
-    case Storage::int8: index = load<int8_t>(column.data, at); break;
-    case Storage::int16: index = load<int16_t>(column.data, at); break;
-    case Storage::int32: index = load<int32_t>(column.data, at); break;
-    case Storage::uint8: index = load<uint8_t>(column.data, at); break;
-    case Storage::uint16: index = load<uint16_t>(column.data, at); break;
-    case Storage::uint32: index = load<uint32_t>(column.data, at); break;
-    // an unsigned index above the largest int64 becomes negative here, and is refused as such
-    default: index = load<int64_t>(column.data, at); break;
-  }
-  if (index < 0 && column.sentinel) return kNoElement;
-  const ColumnView& dictionary = *column.dictionary;
-  // checked even where the contents are trusted: a wrong index reads any memory, and the test costs nothing
-  if (index < 0 || index >= dictionary.length)
-    fail(ErrorCode::input, context.where(i), ": expected a dictionary index below ", dictionary.length,
-         " but found ", index);
-  if (dictionary.storage == Storage::none) return kNoElement;
-  return dictionary.offset + index;
+[[gnu::cold]] void refuse_index(const DecodeContext& context, int64_t index, int64_t i) {
+  fail(ErrorCode::input, context.where(i), ": expected a dictionary index below ",
+       context.column.dictionary->length, " but found ", index);
 }
 
 bool accepts(const ColumnSpec& expected, const ColumnView& found) {

@@ -20,16 +20,31 @@ std::string escaped(std::string_view bytes) {
   return out + (bytes.size() > kShown ? "...'" : "'");
 }
 
+// True only for ASCII; the text of most models is, and this is several times cheaper than looking for UTF-8.
+bool is_ascii(const char* text, int64_t size) {
+  constexpr uint64_t kHigh = 0x8080808080808080u;
+  if (size >= 8) {
+    uint64_t bits = load<uint64_t>(text, size - 8);
+    for (int64_t at = 0; at + 8 <= size; at += 8) bits |= load<uint64_t>(text, at);
+    return (bits & kHigh) == 0;
+  }
+  if (size >= 4) return ((load<uint32_t>(text, 0) | load<uint32_t>(text, size - 4)) & kHigh) == 0;
+  unsigned bits = 0;
+  for (int64_t at = 0; at < size; ++at) bits |= static_cast<unsigned char>(text[at]);
+  return bits < 0x80;
+}
+
 struct TextReader {
   const DecodeContext& context;
   const ColumnView& values;
+  bool trusted;
 
   template <class Offset>
   StringRef by_offsets(int64_t element, int64_t i) const {
     constexpr auto kSize = static_cast<int64_t>(sizeof(Offset));
     const int64_t begin = load<Offset>(values.offsets, element * kSize);
     const int64_t end = load<Offset>(values.offsets, (element + 1) * kSize);
-    if (!values.trusted) {
+    if (!trusted) {
       const int64_t lowest = load<Offset>(values.offsets, values.offset * kSize);
       const int64_t highest = load<Offset>(values.offsets, (values.offset + values.length) * kSize);
       if (lowest < 0 || begin < lowest || end < begin || end > highest)
@@ -49,7 +64,7 @@ struct TextReader {
     if (size >= 0 && size <= kInline) return {view + 4, size};
     const int64_t buffer = load<int32_t>(view, 8);
     const int64_t start = load<int32_t>(view, 12);
-    if (!values.trusted) {
+    if (!trusted) {
       if (size < 0 || buffer < 0 || buffer >= values.buffer_count || start < 0 ||
           start > values.buffer_sizes[buffer] - size)
         fail(ErrorCode::input, context.where(i), ": expected a string view inside its ", values.buffer_count,
@@ -74,7 +89,7 @@ struct TextReader {
         fail(ErrorCode::program, ColumnName{context.spec.name}, ": expected a string column but found ",
              found_type(context.column));
     }
-    if (!values.trusted) {
+    if (!trusted && !is_ascii(out.data, out.size)) {
       const std::string_view found(out.data, static_cast<size_t>(out.size));
       if (!is_utf8(found)) context.refuse(i, "bytes that are not UTF-8: ", escaped(found));
     }
@@ -93,12 +108,37 @@ struct TextReader {
   }
 };
 
+// Whether n adjacent strings have offsets in order and in range, and ASCII text: then none needs a look of
+// its own.
+template <class Offset>
+bool all_plain(const ColumnView& values, int64_t start, int64_t n) {
+  constexpr auto kSize = static_cast<int64_t>(sizeof(Offset));
+  const auto at = [&](int64_t element) { return load<Offset>(values.offsets, element * kSize); };
+  bool ordered = true;
+  for (int64_t i = start; i < start + n; ++i) ordered &= at(i) <= at(i + 1);
+  const int64_t first = at(start);
+  const int64_t last = at(start + n);
+  if (!ordered || at(values.offset) < 0 || first < at(values.offset) ||
+      last > at(values.offset + values.length))
+    return false;
+  if (first == last) return true;
+  return values.data && is_ascii(static_cast<const char*>(values.data) + first, last - first);
+}
+
+bool trusted_rows(const ColumnView& column, int64_t start, int64_t n) {
+  if (column.dictionary) return column.dictionary->trusted;
+  if (column.trusted) return true;
+  if (column.storage == Storage::utf8) return all_plain<int32_t>(column, start, n);
+  return column.storage == Storage::large_utf8 && all_plain<int64_t>(column, start, n);
+}
+
 }  // namespace
 
 void decode_text(const DecodeContext& context, int64_t n, StringRef* out) {
   const ColumnView& column = context.column;
   const int64_t start = column.offset + context.first;
-  const TextReader reader{context, column.dictionary ? *column.dictionary : column};
+  const TextReader reader{context, column.dictionary ? *column.dictionary : column,
+                          trusted_rows(column, start, n)};
   for (int64_t i = 0; i < n; ++i) {
     int64_t kind = column.storage == Storage::none ? int64_t{column.missing_kind}
                                                    : missing_by_buffers(column, start + i);

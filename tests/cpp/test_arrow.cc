@@ -1,5 +1,7 @@
 #include <boost/test/unit_test.hpp>
 #include <cstring>
+#include <memory>
+#include <random>
 
 #include "arrow_samples.h"
 #include "base/status.h"
@@ -190,6 +192,44 @@ BOOST_AUTO_TEST_CASE(string_views) {
   Column sizes = column(good);
   sizes.buffers[3] = &negative;
   BOOST_CHECK(!input_error([&] { use(field("vu"), sizes, Kind::string); }).empty());
+}
+
+// What is accepted must lie inside the buffers; the sanitizer build sees any byte read outside.
+BOOST_AUTO_TEST_CASE(random_contents_stay_inside_their_buffers) {
+  std::mt19937 random(7);
+  const auto between = [&](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+  };
+  int accepted = 0;
+  for (int trial = 0; trial < 4000; ++trial) {
+    const int64_t rows = between(1, 9);
+    const int64_t offset = between(0, 3);
+    const bool wide = trial % 2 == 0;
+    std::vector<int64_t> ends;
+    for (int64_t i = 0; i <= rows + offset; ++i) ends.push_back(between(0, 4) + (i > 0 ? ends.back() : 0));
+    if (trial % 3 != 0) ends[static_cast<size_t>(between(0, rows + offset))] = between(-3, 60);
+    std::vector<int32_t> narrow(ends.begin(), ends.end());
+    // exactly as long as the last offset says
+    const auto text = std::make_unique<char[]>(static_cast<size_t>(std::max<int64_t>(ends.back(), 0)));
+    for (int64_t i = 0; i < ends.back(); ++i)
+      text[static_cast<size_t>(i)] = static_cast<char>(between(0, 19) == 0 ? 0xC3 : between(32, 126));
+    const void* offsets =
+        wide ? static_cast<const void*>(ends.data()) : static_cast<const void*>(narrow.data());
+    const Column c{rows, 0, offset, {nullptr, offsets, text.get()}, {}, nullptr};
+    const Field f = field(wide ? "U" : "u");
+    const std::string standard = input_error([&] { use(f, c, Kind::string); });
+    const std::string full = input_error([&] { use(f, c, Kind::string, Validation::full); });
+    BOOST_CHECK_EQUAL(standard.empty(), full.empty());
+    accepted += full.empty() ? 1 : 0;
+
+    std::vector<int8_t> codes;
+    for (int64_t i = 0; i < 5; ++i) codes.push_back(static_cast<int8_t>(between(-1, rows)));
+    const Field of_strings{"c", "c", "", {}, std::make_shared<Field>(f)};
+    const Column coded{5, 0, 0, {nullptr, codes.data()}, {}, std::make_shared<Column>(c)};
+    const bool good = input_error([&] { use(of_strings, coded, Kind::string, Validation::full); }).empty();
+    if (good) BOOST_CHECK(input_error([&] { use(of_strings, coded, Kind::string); }).empty());
+  }
+  BOOST_CHECK(accepted > 100 && accepted < 3900);
 }
 
 BOOST_AUTO_TEST_CASE(empty_arrays_may_have_null_buffers) {
