@@ -74,4 +74,6 @@ def test_front_ends_never_import_a_training_library() -> None:
                 names = [node.module or ""]
             for imported in names:
                 top = imported.partition(".")[0]
-                assert top not in {"sklearn", "xgboost", "lightgbm", "pandas", "pyarrow"}, f"{file.name} imports {imported}"
+                assert top not in {"sklearn", "xgboost", "lightgbm", "pandas", "pyarrow"}, (
+                    f"{file.name} imports {imported}"
+                )

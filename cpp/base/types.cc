@@ -7,20 +7,38 @@ namespace mlcore {
 namespace {
 
 constexpr std::array<std::pair<DType, std::string_view>, 7> kDTypes{{
-    {DType::f64, "f64"}, {DType::f32, "f32"}, {DType::i64, "i64"}, {DType::i32, "i32"},
-    {DType::u32, "u32"}, {DType::u8, "u8"}, {DType::str, "str"},
+    {DType::f64, "f64"},
+    {DType::f32, "f32"},
+    {DType::i64, "i64"},
+    {DType::i32, "i32"},
+    {DType::u32, "u32"},
+    {DType::u8, "u8"},
+    {DType::str, "str"},
 }};
 
 constexpr std::array<std::pair<Kind, std::string_view>, 15> kKinds{{
-    {Kind::boolean, "bool"}, {Kind::int8, "int8"}, {Kind::int16, "int16"},
-    {Kind::int32, "int32"}, {Kind::int64, "int64"}, {Kind::uint8, "uint8"},
-    {Kind::uint16, "uint16"}, {Kind::uint32, "uint32"}, {Kind::uint64, "uint64"},
-    {Kind::float16, "float16"}, {Kind::float32, "float32"}, {Kind::float64, "float64"},
-    {Kind::string, "string"}, {Kind::date32, "date32"}, {Kind::date64, "date64"},
+    {Kind::boolean, "bool"},
+    {Kind::int8, "int8"},
+    {Kind::int16, "int16"},
+    {Kind::int32, "int32"},
+    {Kind::int64, "int64"},
+    {Kind::uint8, "uint8"},
+    {Kind::uint16, "uint16"},
+    {Kind::uint32, "uint32"},
+    {Kind::uint64, "uint64"},
+    {Kind::float16, "float16"},
+    {Kind::float32, "float32"},
+    {Kind::float64, "float64"},
+    {Kind::string, "string"},
+    {Kind::date32, "date32"},
+    {Kind::date64, "date64"},
 }};
 
 constexpr std::array<std::pair<TimeUnit, std::string_view>, 4> kUnits{{
-    {TimeUnit::second, "s"}, {TimeUnit::milli, "ms"}, {TimeUnit::micro, "us"}, {TimeUnit::nano, "ns"},
+    {TimeUnit::second, "s"},
+    {TimeUnit::milli, "ms"},
+    {TimeUnit::micro, "us"},
+    {TimeUnit::nano, "ns"},
 }};
 
 template <class Table, class Key>

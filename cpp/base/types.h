@@ -25,8 +25,22 @@ std::string_view name_of(DType type);
 std::optional<DType> dtype_named(std::string_view name);
 
 enum class Kind : uint8_t {
-  boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64,
-  float16, float32, float64, string, date32, date64, timestamp,
+  boolean,
+  int8,
+  int16,
+  int32,
+  int64,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  float16,
+  float32,
+  float64,
+  string,
+  date32,
+  date64,
+  timestamp,
 };
 enum class TimeUnit : uint8_t { second, milli, micro, nano };
 

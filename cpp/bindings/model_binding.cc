@@ -59,9 +59,10 @@ py::array strings_to_python(const std::vector<StringRef>& values, int64_t rows, 
   py::array out(py::dtype("O"), std::vector<py::ssize_t>{rows, width});
   auto** slots = static_cast<PyObject**>(out.mutable_data());
   for (size_t i = 0; i < values.size(); ++i) {
-    py::object item = values[i].data
-                          ? py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(values[i].data, values[i].size, nullptr))
-                          : missing_object(values[i].size);
+    py::object item =
+        values[i].data
+            ? py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(values[i].data, values[i].size, nullptr))
+            : missing_object(values[i].size);
     if (!item) throw py::error_already_set();
     Py_XDECREF(slots[i]);
     slots[i] = item.release().ptr();
@@ -161,7 +162,8 @@ py::list RowScorer::predict(RowSlot& slot, const std::vector<int32_t>& outputs) 
     const ValueType& type = output_type(*model_, outputs[i]);
     py::list values;
     const auto* data = static_cast<const std::byte*>(slot.destinations[i]);
-    for (int64_t k = 0; k < type.width; ++k) values.append(element(data + size_of(type.dtype) * static_cast<size_t>(k), type.dtype));
+    for (int64_t k = 0; k < type.width; ++k)
+      values.append(element(data + size_of(type.dtype) * static_cast<size_t>(k), type.dtype));
     out.append(values);
   }
   return out;
@@ -256,13 +258,14 @@ void register_model(py::module_& module) {
             return std::make_shared<Model>(model.with_golden(*batch));
           },
           py::arg("batch"), "This model with the rows of `batch` and their outputs stored as golden rows.")
-      .def("constant",
-           [](const Model& model, size_t index) {
-             require(index < model.program().constants.size(), ErrorCode::program, "expected a constant below ",
-                     model.program().constants.size(), " but found ", index);
-             return to_python(model.program().constants[index]);
-           },
-           py::arg("index"))
+      .def(
+          "constant",
+          [](const Model& model, size_t index) {
+            require(index < model.program().constants.size(), ErrorCode::program,
+                    "expected a constant below ", model.program().constants.size(), " but found ", index);
+            return to_python(model.program().constants[index]);
+          },
+          py::arg("index"))
       .def_property_readonly("schema", &describe_schema)
       .def_property_readonly("nodes", &describe_nodes)
       .def_property_readonly("outputs", &describe_outputs)

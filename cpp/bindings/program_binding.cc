@@ -48,21 +48,21 @@ class ProgramBuilder {
   void set_column(size_t index, const std::string& name, const std::string& type, bool nullable,
                   bool distinguishes_missing) {
     const auto logical = logical_type_named(type);
-    require(logical.has_value(), ErrorCode::program, "column ", quoted(name), ": expected a schema type but found ",
-            quoted(type));
+    require(logical.has_value(), ErrorCode::program, "column ", quoted(name),
+            ": expected a schema type but found ", quoted(type));
     if (program_.schema.size() <= index) program_.schema.resize(index + 1);
     program_.schema[index] = {name, *logical, nullable, distinguishes_missing};
   }
 
-  py::tuple add(const std::string& op, const std::string& path, std::vector<int32_t> inputs, const py::dict& attributes,
-                const py::dict& constants) {
+  py::tuple add(const std::string& op, const std::string& path, std::vector<int32_t> inputs,
+                const py::dict& attributes, const py::dict& constants) {
     Node node;
     node.op = op;
     node.path = path;
     node.inputs = std::move(inputs);
     for (int32_t input : node.inputs)
-      require(input >= 0 && static_cast<size_t>(input) < program_.nodes.size(), ErrorCode::program, "op ", quoted(op),
-              ": expected an earlier value but found id ", input);
+      require(input >= 0 && static_cast<size_t>(input) < program_.nodes.size(), ErrorCode::program, "op ",
+              quoted(op), ": expected an earlier value but found id ", input);
     for (const auto& [key, value] : attributes) {
       auto& slot = node.attributes[key.cast<std::string>()];
       if (py::isinstance<py::bool_>(value)) slot = value.cast<bool>();
@@ -87,8 +87,8 @@ class ProgramBuilder {
                           program_.nodes.back().type.width);
   }
 
-  void add_output(const std::string& method, int32_t index, int32_t value, const std::string& dtype, bool vector,
-                  const std::vector<std::string>& names, const py::object& labels) {
+  void add_output(const std::string& method, int32_t index, int32_t value, const std::string& dtype,
+                  bool vector, const std::vector<std::string>& names, const py::object& labels) {
     int32_t constant = -1;
     if (!labels.is_none()) {
       constant = static_cast<int32_t>(program_.constants.size());
@@ -97,7 +97,9 @@ class ProgramBuilder {
     program_.outputs.push_back({method, index, value, dtype, vector, names, constant});
   }
 
-  void set_provenance(const std::map<std::string, std::string>& provenance) { program_.provenance = provenance; }
+  void set_provenance(const std::map<std::string, std::string>& provenance) {
+    program_.provenance = provenance;
+  }
 
   std::shared_ptr<Model> finish() const { return std::make_shared<Model>(program_); }
 
@@ -123,7 +125,8 @@ py::object to_python(const Constant& constant) {
     default: format = "u1"; break;
   }
   py::array out(py::dtype(format), constant.shape());
-  if (!constant.bytes().empty()) std::memcpy(out.mutable_data(), constant.bytes().data(), constant.bytes().size());
+  if (!constant.bytes().empty())
+    std::memcpy(out.mutable_data(), constant.bytes().data(), constant.bytes().size());
   return out;
 }
 
@@ -132,8 +135,8 @@ void register_program(py::module_& module) {
       .def(py::init<>())
       .def("set_column", &ProgramBuilder::set_column, py::arg("index"), py::arg("name"), py::arg("type"),
            py::arg("nullable"), py::arg("distinguishes_missing"))
-      .def("add", &ProgramBuilder::add, py::arg("op"), py::arg("path"), py::arg("inputs"), py::arg("attributes"),
-           py::arg("constants"), "Append a node; gives (id, dtype, width).")
+      .def("add", &ProgramBuilder::add, py::arg("op"), py::arg("path"), py::arg("inputs"),
+           py::arg("attributes"), py::arg("constants"), "Append a node; gives (id, dtype, width).")
       .def("add_output", &ProgramBuilder::add_output, py::arg("method"), py::arg("index"), py::arg("value"),
            py::arg("dtype"), py::arg("vector"), py::arg("names"), py::arg("labels"))
       .def("set_provenance", &ProgramBuilder::set_provenance, py::arg("provenance"))

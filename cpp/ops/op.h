@@ -66,14 +66,16 @@ class NodeReader {
   std::string where() const;  // "op 'bin' of step 'pipeline / kbins'"
 
   size_t input_count() const { return node_.inputs.size(); }
-  ValueType input(size_t index) const { return program_.nodes[static_cast<size_t>(node_.inputs[index])].type; }
+  ValueType input(size_t index) const {
+    return program_.nodes[static_cast<size_t>(node_.inputs[index])].type;
+  }
   void expect_inputs(size_t count) const;
   void expect_dtype(size_t index, std::initializer_list<DType> allowed) const;
 
   bool has_attribute(std::string_view name) const;
-  bool flag(std::string_view name) const;            // required
+  bool flag(std::string_view name) const;  // required
   bool flag_or(std::string_view name, bool fallback) const;
-  int64_t integer(std::string_view name) const;      // required
+  int64_t integer(std::string_view name) const;  // required
   int64_t integer_or(std::string_view name, int64_t fallback) const;
   // required; one of `allowed`
   const std::string& choice(std::string_view name, std::initializer_list<std::string_view> allowed) const;
@@ -83,7 +85,8 @@ class NodeReader {
   // required; of `type`; `size` < 0: any number of elements
   const Constant& constant(std::string_view name, DType type, int64_t size = -1) const;
   // required; any of `allowed`
-  const Constant& constant_of(std::string_view name, std::initializer_list<DType> allowed, int64_t size = -1) const;
+  const Constant& constant_of(std::string_view name, std::initializer_list<DType> allowed,
+                              int64_t size = -1) const;
 
   void finish() const;  // throws if an attribute or constant was never read
 
@@ -107,7 +110,8 @@ enum class Exactness {
 struct OpDef {
   std::string_view name;
   Exactness (*exactness)(const NodeReader&);
-  // Checks inputs, attributes, constants (sizes, ranges, order: run() trusts them) and returns the output type.
+  // Checks inputs, attributes, constants (sizes, ranges, order: run() trusts them) and returns the output
+  // type.
   ValueType (*validate)(const NodeReader&);
   std::unique_ptr<Step> (*lower)(const NodeReader&);
   // Output shares its input's storage and `run` only looks ("check" and "guard").
@@ -117,8 +121,8 @@ struct OpDef {
 inline Exactness always_exact(const NodeReader&) { return Exactness::exact; }
 inline Exactness always_tolerance(const NodeReader&) { return Exactness::tolerance; }
 
-// Name of the schema column that a column of a node's input comes from, when only select, concat, check, guard, fill,
-// cast and encode lie between; else "x<column>".
+// Name of the schema column that a column of a node's input comes from, when only select, concat, check,
+// guard, fill, cast and encode lie between; else "x<column>".
 std::string column_label(const NodeReader& node, size_t input, int64_t column);
 
 // All ops, sorted by name.

@@ -14,8 +14,8 @@ class FpEnvironment {
  public:
   FpEnvironment() {
 #if defined(__SSE__)
-    constexpr unsigned kDefault = 0x1f80;    // round to nearest, all exceptions masked, no FTZ, no DAZ
-    constexpr unsigned kControl = 0xffc0;    // the bits that are settings; the rest are sticky exception flags
+    constexpr unsigned kDefault = 0x1f80;  // round to nearest, all exceptions masked, no FTZ, no DAZ
+    constexpr unsigned kControl = 0xffc0;  // the bits that are settings; the rest are sticky exception flags
     saved_ = _mm_getcsr();
     changed_ = (saved_ & kControl) != (kDefault & kControl);
     if (changed_) _mm_setcsr(kDefault);

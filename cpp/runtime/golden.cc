@@ -17,7 +17,8 @@ void convert_to(std::span<const From> values, int64_t first, int64_t n, DType dt
     case DType::f64: return convert(values, first, n, static_cast<double*>(out));
     case DType::f32: return convert(values, first, n, static_cast<float*>(out));
     case DType::i64: return convert(values, first, n, static_cast<int64_t*>(out));
-    default: fail(ErrorCode::artifact, "golden rows: expected a numeric column but found dtype ", name_of(dtype));
+    default:
+      fail(ErrorCode::artifact, "golden rows: expected a numeric column but found dtype ", name_of(dtype));
   }
 }
 
@@ -39,13 +40,15 @@ void store_strings(Program& program, const std::vector<StringRef>& values) {
   std::vector<uint8_t> missing;
   bool any = false;
   for (const StringRef& value : values) {
-    texts.push_back(value.data ? std::string_view(value.data, static_cast<size_t>(value.size)) : std::string_view());
+    texts.push_back(value.data ? std::string_view(value.data, static_cast<size_t>(value.size))
+                               : std::string_view());
     missing.push_back(value.data ? uint8_t{0} : static_cast<uint8_t>(1 + value.size));
     any |= value.data == nullptr;
   }
   program.golden.columns.push_back(append(program, Constant::strings(texts)));
   const auto rows = static_cast<int64_t>(values.size());
-  program.golden.missing.push_back(any ? append(program, Constant(DType::u8, {rows}, bytes_of(missing))) : -1);
+  program.golden.missing.push_back(any ? append(program, Constant(DType::u8, {rows}, bytes_of(missing)))
+                                       : -1);
 }
 
 void store_numbers(Program& program, int32_t column, const Source& source, int64_t rows) {
@@ -81,9 +84,9 @@ void GoldenSource::read(int32_t column, int64_t first, int64_t n, DType dtype, v
     for (int64_t row = 0; row < n; ++row) {
       const std::string_view value = stored.string_at(first + row);
       auto& target = static_cast<StringRef*>(out)[row];
-      const uint8_t kind =
-          missing < 0 ? uint8_t{0}
-                      : program_.constants[static_cast<size_t>(missing)].as<uint8_t>()[static_cast<size_t>(first + row)];
+      const uint8_t kind = missing < 0 ? uint8_t{0}
+                                       : program_.constants[static_cast<size_t>(missing)]
+                                             .as<uint8_t>()[static_cast<size_t>(first + row)];
       // an empty view may carry a null pointer, which would read as missing
       target = kind == 0 ? StringRef{value.empty() ? "" : value.data(), static_cast<int64_t>(value.size())}
                          : StringRef{nullptr, kind - 1};
@@ -120,10 +123,12 @@ void store_golden(Program& program, const std::vector<bool>& used_columns, const
       std::vector<std::string_view> texts;
       const auto* refs = reinterpret_cast<const StringRef*>(expected[i].data());
       for (int64_t k = 0; k < rows * type.width; ++k)
-        texts.push_back(refs[k].data ? std::string_view(refs[k].data, static_cast<size_t>(refs[k].size)) : "");
+        texts.push_back(refs[k].data ? std::string_view(refs[k].data, static_cast<size_t>(refs[k].size))
+                                     : "");
       program.golden.expected.push_back(append(program, Constant::strings(texts)));
     } else {
-      program.golden.expected.push_back(append(program, Constant(type.dtype, {rows, type.width}, expected[i])));
+      program.golden.expected.push_back(
+          append(program, Constant(type.dtype, {rows, type.width}, expected[i])));
     }
   }
 }

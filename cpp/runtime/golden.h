@@ -16,7 +16,8 @@ class GoldenSource final : public Source {
   const Program& program_;
 };
 
-// Appends rows [0, rows) of `source` and `expected` (per output, row-major bytes of its block) to the program.
+// Appends rows [0, rows) of `source` and `expected` (per output, row-major bytes of its block) to the
+// program.
 void store_golden(Program& program, const std::vector<bool>& used_columns, const Source& source, int64_t rows,
                   const std::vector<std::vector<std::byte>>& expected);
 

@@ -59,14 +59,16 @@ std::vector<std::vector<std::byte>> run_all(const Program& program, const Plan& 
   return results;
 }
 
-// A file that passed the codec may still hold a program that no op accepts: for the reader that is a bad file.
+// A file that passed the codec may still hold a program that no op accepts: for the reader that is a bad
+// file.
 template <class Make>
 std::shared_ptr<const Model> as_artifact(const Make& make) {
   try {
     return make();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::program && error.code() != ErrorCode::input) throw;
-    throw Error(ErrorCode::artifact, std::string("the file holds a program that cannot run: ") + error.what());
+    throw Error(ErrorCode::artifact,
+                std::string("the file holds a program that cannot run: ") + error.what());
   }
 }
 
@@ -88,15 +90,16 @@ void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<
   plan_.run(source, batch.rows(), outputs, destinations, workspace);
 }
 
-void Model::run_in_order(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
-                         Workspace& workspace) const {
+void Model::run_in_order(const Batch& batch, std::span<const int32_t> outputs,
+                         std::span<void* const> destinations, Workspace& workspace) const {
   plan_.run(InOrderSource(program_, batch), batch.rows(), outputs, destinations, workspace);
 }
 
 Program Model::with_golden(const Batch& batch) const {
   const BatchSource source(program_, plan_.used_columns(), batch);
   Program program = program_;
-  store_golden(program, plan_.used_columns(), source, batch.rows(), run_all(program_, plan_, source, batch.rows()));
+  store_golden(program, plan_.used_columns(), source, batch.rows(),
+               run_all(program_, plan_, source, batch.rows()));
   return program;
 }
 

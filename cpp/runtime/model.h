@@ -14,7 +14,8 @@ namespace mlcore {
 
 class Model {
  public:
-  // Validates and lowers; replays the golden rows, if any, and throws ErrorCode::artifact when one byte differs.
+  // Validates and lowers; replays the golden rows, if any, and throws ErrorCode::artifact when one byte
+  // differs.
   explicit Model(Program program);
   static std::shared_ptr<const Model> load(const std::string& path);
   static std::shared_ptr<const Model> from_bytes(std::span<const std::byte> bytes);
@@ -29,7 +30,8 @@ class Model {
   void run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
            Workspace& workspace) const;
 
-  // The same for a batch whose columns are the schema's, in order and in exactly its types: nothing is matched by name.
+  // The same for a batch whose columns are the schema's, in order and in exactly its types: nothing is
+  // matched by name.
   void run_in_order(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
                     Workspace& workspace) const;
 

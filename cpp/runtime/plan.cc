@@ -37,7 +37,8 @@ size_t allocate(std::vector<Region>& regions, std::vector<size_t>& offsets) {
   size_t total = 0;
   for (int32_t id : order) {
     const Region& region = regions[static_cast<size_t>(id)];
-    std::erase_if(alive, [&](int32_t other) { return regions[static_cast<size_t>(other)].last < region.first; });
+    std::erase_if(alive,
+                  [&](int32_t other) { return regions[static_cast<size_t>(other)].last < region.first; });
     size_t at = 0;
     size_t position = 0;
     for (; position < alive.size(); ++position) {
@@ -102,7 +103,8 @@ void Plan::lay_out() {
   const auto& nodes = program_.nodes;
   std::vector<Region> regions;
   std::vector<int32_t> region_of(nodes.size());
-  std::vector<std::vector<int32_t>> readers(nodes.size());  // per region: nodes that read it, in_place ones apart
+  std::vector<std::vector<int32_t>> readers(
+      nodes.size());  // per region: nodes that read it, in_place ones apart
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& node = nodes[i];
     const auto id = static_cast<int32_t>(i);
@@ -141,7 +143,8 @@ void Plan::lay_out() {
   // a region inside a concat that is itself inside a later one keeps the outermost alive from its own start
   for (auto& region : regions)
     for (int32_t outer = region.parent; outer >= 0; outer = regions[static_cast<size_t>(outer)].parent)
-      regions[static_cast<size_t>(outer)].first = std::min(regions[static_cast<size_t>(outer)].first, region.first);
+      regions[static_cast<size_t>(outer)].first =
+          std::min(regions[static_cast<size_t>(outer)].first, region.first);
 
   std::vector<size_t> offsets(regions.size());
   bytes_per_row_ = allocate(regions, offsets);
@@ -182,7 +185,8 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
   workspace.destinations_.assign(program_.outputs.size(), nullptr);
   for (size_t i = 0; i < outputs.size(); ++i) {
     workspace.destinations_[static_cast<size_t>(outputs[i])] = destinations[i];
-    for (int32_t node : needed_[static_cast<size_t>(outputs[i])]) workspace.wanted_[static_cast<size_t>(node)] = 1;
+    for (int32_t node : needed_[static_cast<size_t>(outputs[i])])
+      workspace.wanted_[static_cast<size_t>(node)] = 1;
   }
 
   const int64_t capacity = std::min(chunk_rows_, rows);

@@ -32,8 +32,8 @@ class Workspace {
   std::byte* reserve(size_t bytes);
 
   std::vector<std::byte> arena_;
-  std::vector<uint8_t> wanted_;       // per node: compute it
-  std::vector<void*> destinations_;   // per output, null when not asked for
+  std::vector<uint8_t> wanted_;      // per node: compute it
+  std::vector<void*> destinations_;  // per output, null when not asked for
 };
 
 class Plan {
@@ -41,8 +41,8 @@ class Plan {
   // `program` must be validated and must outlive the plan.
   explicit Plan(const Program& program);
 
-  // Computes `outputs` (indices into program.outputs) for rows [0, rows) of `source`. destinations[i] receives
-  // output i as a row-major [rows, width] array of the block's dtype. Throws ErrorCode::input.
+  // Computes `outputs` (indices into program.outputs) for rows [0, rows) of `source`. destinations[i]
+  // receives output i as a row-major [rows, width] array of the block's dtype. Throws ErrorCode::input.
   void run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
            std::span<void* const> destinations, Workspace& workspace) const;
 
@@ -61,10 +61,11 @@ class Plan {
   void copy_out(const BlockView& block, DType dtype, int64_t first, void* destination) const;
 
   const Program& program_;
-  std::vector<std::unique_ptr<Step>> steps_;  // null for `column`, and for a `concat` whose inputs are in place
-  std::vector<int32_t> column_of_;            // per node: schema column that a `column` node reads, else -1
+  std::vector<std::unique_ptr<Step>>
+      steps_;                       // null for `column`, and for a `concat` whose inputs are in place
+  std::vector<int32_t> column_of_;  // per node: schema column that a `column` node reads, else -1
   std::vector<Place> places_;
-  std::vector<std::vector<int32_t>> needed_;   // per output: nodes to compute, ascending
+  std::vector<std::vector<int32_t>> needed_;      // per output: nodes to compute, ascending
   std::vector<std::vector<int32_t>> outputs_of_;  // per node: outputs that show it
   std::vector<bool> used_columns_;
   size_t bytes_per_row_ = 0;

@@ -108,8 +108,9 @@ class SchemaRows {
 
   mlcore::StringRef text(uint64_t random) const {
     static constexpr std::string_view kPlain[] = {"", "a", "\xc3\xa9", "no such category"};
-    const std::string_view found = random % 2 == 0 && !words_.empty() ? words_[(random >> 8) % words_.size()]
-                                                                      : kPlain[(random >> 8) % std::size(kPlain)];
+    const std::string_view found = random % 2 == 0 && !words_.empty()
+                                       ? words_[(random >> 8) % words_.size()]
+                                       : kPlain[(random >> 8) % std::size(kPlain)];
     return {found.data(), static_cast<int64_t>(found.size())};
   }
 
@@ -128,7 +129,8 @@ class SchemaRows {
         case mlcore::Storage::refs: put(text(random)); break;
         case mlcore::Storage::float16: put(static_cast<uint16_t>(random)); break;
         // the low bytes of an integer: small counts, the ends of the type's range, anything
-        default: put(random % 3 == 0 ? (random >> 8) % 10 : random % 3 == 1 ? uint64_t{0} - (random >> 63) : random);
+        default:
+          put(random % 3 == 0 ? (random >> 8) % 10 : random % 3 == 1 ? uint64_t{0} - (random >> 63) : random);
       }
       if (spec.nullable && (random >> 32) % 6 == 0)
         out.kinds[row] = static_cast<uint8_t>(1 + (random >> 40) % 3);

@@ -43,24 +43,27 @@ Program forest_program() {
   Program out = empty_program();
   const int32_t age = append_column(out, 0, "f64");
   const int32_t color = append_column(out, 1, "str");
-  const int32_t filled = append(out, "fill", {age}, {{"match", std::string("missing")}}, {{"value", slab<double>({1.5})}});
-  const int32_t code = append(out, "encode", {color}, {{"unknown", std::string("code")}}, {{"keys", texts({"a", "", "red"})}});
-  const int32_t number =
-      append(out, "table", {code}, {}, {{"values", slab<double>({1, 2, 3})}, {"default", slab<double>({-1})}});
+  const int32_t filled =
+      append(out, "fill", {age}, {{"match", std::string("missing")}}, {{"value", slab<double>({1.5})}});
+  const int32_t code =
+      append(out, "encode", {color}, {{"unknown", std::string("code")}}, {{"keys", texts({"a", "", "red"})}});
+  const int32_t number = append(out, "table", {code}, {},
+                                {{"values", slab<double>({1, 2, 3})}, {"default", slab<double>({-1})}});
   const int32_t both = append(out, "concat", {filled, number});
-  const int32_t margin = append(out, "trees", {both}, {{"outputs", int64_t{1}}, {"compare", std::string("lt")}},
-                                {{"tree_offsets", slab(offsets)},
-                                 {"tree_output", slab(output)},
-                                 {"feature", slab(feature)},
-                                 {"threshold", slab(threshold)},
-                                 {"left", slab(left)},
-                                 {"right", slab(right)},
-                                 {"missing", slab(std::vector<uint8_t>(nodes))},
-                                 {"category_offset", slab(std::vector<int32_t>(nodes))},
-                                 {"category_words", slab(std::vector<int32_t>(nodes))},
-                                 {"leaf", slab(leaf)},
-                                 {"leaf_values", slab(values)},
-                                 {"base", slab<double>({0.5})}});
+  const int32_t margin =
+      append(out, "trees", {both}, {{"outputs", int64_t{1}}, {"compare", std::string("lt")}},
+             {{"tree_offsets", slab(offsets)},
+              {"tree_output", slab(output)},
+              {"feature", slab(feature)},
+              {"threshold", slab(threshold)},
+              {"left", slab(left)},
+              {"right", slab(right)},
+              {"missing", slab(std::vector<uint8_t>(nodes))},
+              {"category_offset", slab(std::vector<int32_t>(nodes))},
+              {"category_words", slab(std::vector<int32_t>(nodes))},
+              {"leaf", slab(leaf)},
+              {"leaf_values", slab(values)},
+              {"base", slab<double>({0.5})}});
   const int32_t chance = append(out, "link", {margin}, {{"fn", std::string("sk_expit")}});
   out.outputs = {named("decision_function", margin), named("predict_proba", chance)};
   return out;
@@ -108,10 +111,10 @@ BOOST_AUTO_TEST_CASE(one_model_one_batch) {
   const auto expected = run_all(model, batch);
   const int64_t rounds = scaled(20);
   BOOST_TEST(in_threads([&](int) {
-    for (int64_t round = 0; round < rounds; ++round)
-      if (run_all(model, batch) != expected) return false;
-    return true;
-  }) == 0);
+               for (int64_t round = 0; round < rounds; ++round)
+                 if (run_all(model, batch) != expected) return false;
+               return true;
+             }) == 0);
 }
 
 BOOST_AUTO_TEST_CASE(one_model_row_by_row) {
@@ -119,15 +122,16 @@ BOOST_AUTO_TEST_CASE(one_model_row_by_row) {
   const SchemaRows rows(model.program(), kRows, 2);
   const auto expected = run_all(model, rows.batch(0, kRows));
   BOOST_TEST(in_threads([&](int thread) {
-    for (int64_t row = thread; row < kRows; row += kThreads) {
-      const auto found = run_all(model, rows.batch(row, 1));
-      for (size_t i = 0; i < found.size(); ++i)
-        if (std::memcmp(found[i].data(), expected[i].data() + static_cast<size_t>(row) * found[i].size(),
-                        found[i].size()) != 0)
-          return false;
-    }
-    return true;
-  }) == 0);
+               for (int64_t row = thread; row < kRows; row += kThreads) {
+                 const auto found = run_all(model, rows.batch(row, 1));
+                 for (size_t i = 0; i < found.size(); ++i)
+                   if (std::memcmp(found[i].data(),
+                                   expected[i].data() + static_cast<size_t>(row) * found[i].size(),
+                                   found[i].size()) != 0)
+                     return false;
+               }
+               return true;
+             }) == 0);
 }
 
 BOOST_AUTO_TEST_CASE(load_save_and_errors_at_once) {
@@ -135,13 +139,14 @@ BOOST_AUTO_TEST_CASE(load_save_and_errors_at_once) {
   Bytes bad = good;
   bad[bad.size() / 2] ^= std::byte{1};
   BOOST_TEST(in_threads([&](int) {
-    for (int round = 0; round < 5; ++round) {
-      const auto model = Model::from_bytes(good);
-      if (encode_artifact(model->program()) != good) return false;
-      if (refusal(ErrorCode::artifact, [&] { Model::from_bytes(bad); }) == "accepted") return false;
-    }
-    return true;
-  }) == 0);
+               for (int round = 0; round < 5; ++round) {
+                 const auto model = Model::from_bytes(good);
+                 if (encode_artifact(model->program()) != good) return false;
+                 if (refusal(ErrorCode::artifact, [&] { Model::from_bytes(bad); }) == "accepted")
+                   return false;
+               }
+               return true;
+             }) == 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

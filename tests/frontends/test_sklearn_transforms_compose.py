@@ -416,3 +416,15 @@ def test_pandas_output_without_names_is_found_by_its_made_up_names() -> None:
     front = ColumnTransformer([("f", squared, ["double"]), ("g", MinMaxScaler(), ["single"])])
     back = ColumnTransformer([("s", StandardScaler(), ["tmp_col_name_1_0", "tmp_col_name_0_0"])])
     assert assert_agreement(make_pipeline(front.set_output(transform="pandas"), back).fit(frame), frame) == 60
+
+
+def test_integer_results_are_selected_and_passed_on() -> None:
+    frame = flat_table()
+    codes = make_column_transformer((OrdinalEncoder(dtype=np.int64), ["whole", "flag"]))
+    for step in (
+        VarianceThreshold(),
+        FunctionTransformer(validate=True),
+        FunctionTransformer(np.sqrt),
+        StandardScaler(),
+    ):
+        assert assert_agreement(make_pipeline(codes, step).fit(frame), frame) == 60

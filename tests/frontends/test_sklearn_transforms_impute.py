@@ -186,3 +186,18 @@ def test_missing_indicator_of_strings(marker: object) -> None:
     for error_on_new in (True, False):
         estimator = MissingIndicator(missing_values=marker, error_on_new=error_on_new).fit(X)
         assert assert_agreement(estimator, np.vstack(rows), sample=X) >= 10
+
+
+def test_integers_in_which_nothing_can_be_missing_are_read_all_the_same() -> None:
+    import pyarrow as pa
+
+    X = np.array([[1], [2], [2]])
+    model = compiled(MissingIndicator(features="all").fit(X), X)
+    assert not np.asarray(model.transform(X)).any()
+    with pytest.raises(InputError):
+        model.transform(pa.table({"x0": pa.array([None], pa.int64())}))
+
+
+def test_booleans_are_numbers_to_a_mean() -> None:
+    X = np.array([[True, False], [False, False], [True, True]])
+    assert assert_agreement(SimpleImputer(add_indicator=True).fit(X), X) == 3

@@ -1,8 +1,8 @@
-// Any bytes as an artifact: refused with an error, or a model that runs without a finding of the sanitizers, gives
-// the same bytes by row and in a batch, and encodes to the bytes it was read from.
+// Any bytes as an artifact: refused with an error, or a model that runs without a finding of the sanitizers,
+// gives the same bytes by row and in a batch, and encodes to the bytes it was read from.
 //
-// Inputs are resealed, so that the digest does not hide what is behind it; that a digest which does not fit is
-// refused is checked on the way.
+// Inputs are resealed, so that the digest does not hide what is behind it; that a digest which does not fit
+// is refused is checked on the way.
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -72,7 +72,8 @@ Run run(const Model& model, int32_t output, const Batch& batch, size_t row_bytes
   return out;
 }
 
-// By content: the references of a text block point wherever the model keeps its texts, the same for every run.
+// By content: the references of a text block point wherever the model keeps its texts, the same for every
+// run.
 void check_runs(const Model& model, uint64_t seed) {
   const Program& program = model.program();
   const samples::SchemaRows rows(program, kRows, seed);
@@ -88,14 +89,16 @@ void check_runs(const Model& model, uint64_t seed) {
       const Run one = run(model, output, rows.batch(row, 1), row_bytes, workspace);
       refused = refused || one.refused;
       if (!whole.refused && !one.refused && row_bytes > 0)
-        expect(std::memcmp(one.bytes.data(), whole.bytes.data() + static_cast<size_t>(row) * row_bytes, row_bytes) == 0,
+        expect(std::memcmp(one.bytes.data(), whole.bytes.data() + static_cast<size_t>(row) * row_bytes,
+                           row_bytes) == 0,
                "a row alone gave other bytes than in a batch");
     }
     expect(refused == whole.refused, "a batch was refused but no row of it, or the other way round");
   }
 }
 
-// -- mutations that keep the outer form ---------------------------------------------------------------------------
+// -- mutations that keep the outer form
+// ---------------------------------------------------------------------------
 
 struct Parts {
   std::string header;
@@ -137,8 +140,8 @@ std::vector<Place> places(const std::string& header, char kind) {
   const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || c == '-'; };
   for (size_t at = 0; at < header.size(); ++at) {
     size_t end = at;
-    if (kind == '0' && is_digit(header[at]) && (at == 0 || header[at - 1] == ':' || header[at - 1] == ',' ||
-                                               header[at - 1] == '[')) {
+    if (kind == '0' && is_digit(header[at]) &&
+        (at == 0 || header[at - 1] == ':' || header[at - 1] == ',' || header[at - 1] == '[')) {
       while (end < header.size() && is_digit(header[end])) ++end;
     } else if (kind == '"' && header[at] == '"') {
       end = header.find('"', at + 1);
@@ -164,8 +167,8 @@ void mutate_header(std::string& header, std::mt19937_64& random) {
   const Place from = any();
   std::string replacement = header.substr(from.first, from.size);
   if (kind == '0' && random() % 2 == 0) {
-    static constexpr const char* kNumbers[] = {"0", "1", "-1", "2", "16777216", "2147483647", "4294967296",
-                                               "9223372036854775807"};
+    static constexpr const char* kNumbers[] = {"0",        "1",          "-1",         "2",
+                                               "16777216", "2147483647", "4294967296", "9223372036854775807"};
     replacement = kNumbers[random() % std::size(kNumbers)];
   }
   if (kind == '{' && random() % 2 == 0) replacement += "," + header.substr(to.first, to.size);

@@ -24,7 +24,7 @@ import forge  # noqa: E402
 import mlcore  # noqa: E402
 
 CORPUS = HERE / "corpus"
-MAX_BYTES = 12_000
+MAX_BYTES = 30_000
 
 
 def makers() -> Iterator[Any]:
@@ -40,9 +40,7 @@ def without_golden(content: bytes) -> bytes:
     artifact = forge.Artifact.parse(content)
     dropped = {index for key in ("columns", "missing", "expected") for index in artifact.header["golden"][key]} - {-1}
     artifact.header["golden"] = {"rows": 0, "columns": [], "missing": [], "expected": []}
-    number = {
-        old: new for new, old in enumerate(i for i in range(len(artifact.slabs)) if i not in dropped)
-    }
+    number = {old: new for new, old in enumerate(i for i in range(len(artifact.slabs)) if i not in dropped)}
     for node in artifact.header["nodes"]:
         node["constants"] = {name: number[index] for name, index in node["constants"].items()}
     for output in artifact.header["outputs"]:

@@ -1,0 +1,50 @@
+"""Running commands for the system tests: what fails says what it printed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BUILD = ROOT / "build"
+
+# of the make and the shell around us; a command must not depend on them
+_INHERITED = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
+
+
+def run(
+    command: Sequence[object], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT, timeout: float = 1800
+) -> str:
+    """Run a command; give what it printed, or fail with the end of it."""
+    variables = {name: value for name, value in os.environ.items() if name not in _INHERITED}
+    done = subprocess.run(
+        [str(part) for part in command],
+        env={**variables, **(env or {})},
+        cwd=cwd,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        shown = " ".join(map(str, command))
+        raise AssertionError(f"exit code {done.returncode} of: {shown}\n{done.stdout[-8000:]}")
+    return done.stdout
+
+
+def build(preset: str) -> None:
+    """Build a sanitizer's or fuzzer's tree with the Makefile's own target."""
+    run(["make", "--silent", preset, f"PYTHON={sys.executable}"])
+
+
+def unrandomized() -> list[str]:
+    """Give what to put before a command whose sanitizer may not find room in a randomised address space."""
+    prefix = ["setarch", "-R"]
+    allowed = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
+    return prefix if allowed else []
