@@ -12,8 +12,29 @@ HERE = Path(__file__).resolve().parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
+from tools import ROOT, run  # noqa: E402
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean clone of what is committed."""
+    target = tmp_path_factory.mktemp("clone") / "mlcore"
+    # the checkout of a CI job may belong to another user
+    run(["git", "-c", "safe.directory=*", "clone", "--quiet", ROOT, target], cwd=ROOT)
+    return target
+
+
+@pytest.fixture(scope="session")
+def bare_python(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter of a new environment in which `pip install .` of the clone ran, with build isolation."""
+    folder = tmp_path_factory.mktemp("bare")
+    run([sys.executable, "-m", "venv", folder])
+    python = folder / "bin" / "python"
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "."], cwd=clone)
+    return python

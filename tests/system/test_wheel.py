@@ -1,0 +1,112 @@
+"""What users install: `pip install .` from a clean clone, with build isolation, beside NumPy alone; and the wheel."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from tools import BUILD, ROOT, run
+
+MAX_WHEEL = 10_000_000  # bytes
+MAX_IMPORT = 0.150  # seconds beyond NumPy's own
+# what any Linux with a C++ runtime has
+SYSTEM = {"libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libc.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2"}
+
+
+@pytest.fixture(scope="module")
+def wheel() -> Path:
+    found = sorted((BUILD / "dist").glob("mlcore-*.whl"), key=lambda path: path.stat().st_mtime)
+    assert found, f"expected a wheel in {BUILD / 'dist'} from `make` but found none"
+    return found[-1]
+
+
+@pytest.fixture(scope="module")
+def package(bare_python: Path) -> Path:
+    return Path(run([bare_python, "-c", "import mlcore; print(mlcore.__path__[0])"]).strip())
+
+
+def libraries(package: Path) -> list[Path]:
+    found = sorted(package.glob("*.so"))
+    assert [path.name.split(".")[0] for path in found] == ["_core", "libmlcore"]
+    return found
+
+
+def test_wheel_is_small(wheel: Path) -> None:
+    size = wheel.stat().st_size
+    print(f"wheel: {size / 1e6:.1f} MB")
+    assert size <= MAX_WHEEL
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    sources = ROOT / "python"
+    expected = {str(path.relative_to(sources)) for path in sources.rglob("*.py*") if "__pycache__" not in path.parts}
+    assert {"mlcore/py.typed", "mlcore/_core.pyi"} <= expected
+    info = {name for name in names if re.match(r"mlcore-[^/]+\.dist-info/", name)}
+    built = {name for name in names if re.fullmatch(r"mlcore/(libmlcore\.so|_core\.cpython-[\w-]+\.so)", name)}
+    assert len(built) == 2
+    assert set(names) - info - built == expected
+    assert any(name.endswith("licenses/LICENSE") for name in info)
+
+
+def test_only_numpy_is_required(bare_python: Path) -> None:
+    found = run([bare_python, "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check"])
+    names = {line.split("==")[0].lower() for line in found.splitlines() if "==" in line or " @ " in line}
+    names = {name.split(" @ ")[0] for name in names}
+    assert names - {"pip", "setuptools", "wheel"} == {"numpy", "mlcore"}
+
+
+def test_import_is_quick_and_imports_no_other_library(bare_python: Path) -> None:
+    script = "import time, numpy; t = time.perf_counter(); import mlcore; print(time.perf_counter() - t)"
+    seconds = min(float(run([bare_python, "-c", script])) for _ in range(7))
+    print(f"import mlcore: {seconds * 1e3:.0f} ms beyond NumPy")
+    assert seconds <= MAX_IMPORT
+
+
+def test_hardened(package: Path) -> None:
+    for library in libraries(package):
+        segments = run(["readelf", "--program-headers", "--wide", library])
+        assert "GNU_RELRO" in segments
+        (stack,) = re.findall(r"GNU_STACK.*", segments)
+        assert "RWE" not in stack
+        dynamic = run(["readelf", "--dynamic", "--wide", library])
+        assert re.search(r"FLAGS.*NOW", dynamic)
+        assert "TEXTREL" not in dynamic
+        assert set(re.findall(r"R(?:UN)?PATH.*\[(.*)\]", dynamic)) == {"$ORIGIN"}
+
+
+def test_needs_no_library_that_is_not_there(package: Path) -> None:
+    for library in libraries(package):
+        needed = set(re.findall(r"NEEDED.*\[(.*)\]", run(["readelf", "--dynamic", "--wide", library])))
+        assert needed <= SYSTEM | {"libmlcore.so"}
+
+
+def test_shows_its_own_names_only(package: Path) -> None:
+    core, library = libraries(package)
+
+    def names(path: Path) -> set[str]:
+        listed = run(["nm", "--dynamic", "--defined-only", "--demangle", path]).splitlines()
+        return {line.split(maxsplit=2)[2] for line in listed}
+
+    assert names(core) == {"PyInit__core"}
+    own = r"((typeinfo|typeinfo name|vtable) for )?mlcore::"
+    shown = names(library)
+    assert shown
+    assert not {name for name in shown if not re.match(own, name)}
+
+
+def test_no_path_of_the_build_is_left_in_it(package: Path, clone: Path) -> None:
+    for library in libraries(package):
+        assert str(clone).encode() not in library.read_bytes()
+
+
+def test_predicts_beside_numpy_alone(bare_python: Path) -> None:
+    corpus = ROOT / "tests" / "fuzz" / "corpus"
+    script = (
+        f"import pathlib, mlcore\nfiles = sorted(pathlib.Path({str(corpus)!r}).glob('*.mlc'))\n"
+        "for path in files:\n    model = mlcore.load(path)\n    assert model.to_bytes() == path.read_bytes()\n"
+        "print(len(files))"
+    )
+    assert int(run([bare_python, "-c", script])) >= 20
