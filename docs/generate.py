@@ -33,8 +33,8 @@ def supported() -> str:
     lines = [
         NOTE + "# Supported matrix",
         "",
-        "Every constructor parameter and fitted attribute of these classes is honoured, or refused by name as the table",
-        "says; a test compares the registry with the classes' signatures, so that a new library version cannot add one",
+        "Every constructor parameter and fitted attribute of these classes is honoured, or refused by name as the",
+        "table says; a test compares the registry with the classes' signatures, so that a new library version cannot add one",
         "silently. Anything else is an `UnsupportedError`.",
         "",
         "| Library | Supported versions |",

@@ -156,7 +156,8 @@ def test_environment_variables_and_hash_seed(model: mlcore.Model, tmp_path) -> N
     np.save(tmp_path / "x.npy", X)
     script = (
         "import sys, hashlib, numpy as np, mlcore; m = mlcore.load(sys.argv[1]); X = np.load(sys.argv[2]);"
-        "print([hashlib.sha256(np.asarray(m.call(k, X)).tobytes()).hexdigest() for k in m.methods], m.to_bytes().hex()[-64:])"
+        "answers = [hashlib.sha256(np.asarray(m.call(k, X)).tobytes()).hexdigest() for k in m.methods];"
+        "print(answers, m.to_bytes().hex()[-64:])"
     )
     found = set()
     for extra in (

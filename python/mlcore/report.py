@@ -66,9 +66,10 @@ class ParityReport:
     seconds: float = 0.0
 
     def __str__(self) -> str:
+        visited = f"{self.boundaries_checked:,} of {self.boundaries:,} boundaries"
         lines = [
-            f"parity: {self.generated_rows:,} generated rows at {self.boundaries_checked:,} of {self.boundaries:,} "
-            f"boundaries, {self.sample_rows:,} sample rows, {self.seconds:.1f} s"
+            f"parity: {self.generated_rows:,} generated rows at {visited}, "
+            + f"{self.sample_rows:,} sample rows, {self.seconds:.1f} s"
         ]
         width = max((len(name) for name in self.methods), default=0)
         for name, method in self.methods.items():
