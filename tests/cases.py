@@ -50,7 +50,7 @@ from sklearn.linear_model import (
     SGDRegressor,
     TweedieRegressor,
 )
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     Binarizer,
     FunctionTransformer,
@@ -250,7 +250,7 @@ TRANSFORMS: dict[str, Transform] = {
                 ),
             ]
         )
-    ),  # fmt: skip
+    ),
     "targets": Transform(
         lambda: make_pipeline(
             ColumnTransformer(
@@ -266,8 +266,9 @@ TRANSFORMS: dict[str, Transform] = {
     "selected": Transform(
         lambda: make_pipeline(
             ColumnTransformer(
-                [("city", OrdinalEncoder(), ["city"]), ("job", OneHotEncoder(), ["job"])],
+                [("when", "drop", ["when"]), ("city", OrdinalEncoder(), ["city"]), ("job", OneHotEncoder(), ["job"])],
                 remainder=make_pipeline(_impute(), StandardScaler()),
+                sparse_threshold=0.0,
             ),
             SimpleImputer(),
             FeatureUnion([("best", SelectKBest(f_classif, k=2)), ("half", SelectPercentile(f_classif, percentile=50))]),
@@ -470,7 +471,7 @@ class Case:
 
 def native(frame: pd.DataFrame) -> pd.DataFrame:
     """The columns that models with categories of their own are fitted on."""
-    city = pd.CategoricalDtype([city for city in reversed(CITIES)])
+    city = pd.CategoricalDtype(CITIES[::-1])
     return frame[["amount", "city", "rate", "count", "job"]].astype({"city": city, "job": pd.CategoricalDtype(JOBS)})
 
 
@@ -484,7 +485,7 @@ def pairs() -> list[tuple[str, str]]:
             continue
         able = [other for other in names if model.takes_sparse or not TRANSFORMS[other].sparse]
         meetings = len(able) if scale(1) >= 10 else MEETINGS
-        found += [(name, able[(index * MEETINGS + step) % len(able)]) for step in range(meetings)]
+        found += [(name, able[(index + step * 5) % len(able)]) for step in range(meetings)]
     return found
 
 
@@ -505,10 +506,9 @@ def case(model_name: str, transform_name: str, missing: str = "nan") -> Case:
             frame, edges = native(frame), native(edges)
             return Case(model.make().fit(frame, y, **groups), frame, edges)
         transform = TRANSFORMS[transform_name]
-        steps = [transform.make()]
+        # transforms that look at a target get another one, so that each of them goes with every model
+        features = make_pipeline(transform.make()).fit(frame, targets("three", frame))
         if transform.gaps and not model.takes_gaps:
-            steps.append(SimpleImputer())
-        final = model.make()
-        estimator = make_pipeline(*steps, final)
-        estimator.fit(frame, y, **{f"{type(final).__name__.lower()}__{key}": value for key, value in groups.items()})
-        return Case(estimator, frame, edges)
+            features = make_pipeline(features[0], SimpleImputer().fit(features.transform(frame)))
+        final = model.make().fit(features.transform(frame), y, **groups)
+        return Case(Pipeline([*features.steps, ("model", final)]), frame, edges)
