@@ -140,11 +140,15 @@ void Plan::lay_out() {
     }
     if (all_inside) steps_[i] = nullptr;
   }
-  // a region inside a concat that is itself inside a later one keeps the outermost alive from its own start
-  for (auto& region : regions)
-    for (int32_t outer = region.parent; outer >= 0; outer = regions[static_cast<size_t>(outer)].parent)
-      regions[static_cast<size_t>(outer)].first =
-          std::min(regions[static_cast<size_t>(outer)].first, region.first);
+  // a region inside a concat keeps every region around it alive from its own start to its own end, which a
+  // check or guard that comes after the concat may set
+  for (const auto& region : regions) {
+    for (int32_t outer = region.parent; outer >= 0; outer = regions[static_cast<size_t>(outer)].parent) {
+      auto& around = regions[static_cast<size_t>(outer)];
+      around.first = std::min(around.first, region.first);
+      around.last = std::max(around.last, region.last);
+    }
+  }
 
   std::vector<size_t> offsets(regions.size());
   bytes_per_row_ = allocate(regions, offsets);

@@ -387,4 +387,24 @@ BOOST_AUTO_TEST_CASE(random_programs_are_refused_or_run_the_same_in_every_batch)
                         op->name << " was accepted too rarely");
 }
 
+// The plan writes column 3 straight into the concat; the guard, which shows the same memory, comes later.
+BOOST_AUTO_TEST_CASE(value_inside_a_concat_lives_as_long_as_its_last_reader) {
+  Program program;
+  for (size_t i = 0; i < kKinds.size(); ++i)
+    program.schema.push_back({"c" + text(i), {kKinds[i], TimeUnit::nano, {}}, true, true});
+  const int32_t held = append_column(program, 3, "i64");
+  append(program, "concat", {held});
+  const int32_t number = append_column(program, 0, "f64");
+  const int32_t doubled = append(program, "combine", {number, number}, {{"fn", std::string("add")}});
+  const int32_t guarded = append(program, "guard", {held, doubled});
+  for (int32_t value : {held, guarded}) {
+    program.outputs.push_back(output(value, "int64"));
+    program.outputs.back().method = "m" + text(value);
+  }
+  validate_program(program);
+  const Plan plan(program);
+  Workspace workspace;
+  BOOST_CHECK(run(program, plan, 1, 0, 100, workspace) == run(program, plan, 0, 0, 100, workspace));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
