@@ -69,7 +69,7 @@ class ParityReport:
         visited = f"{self.boundaries_checked:,} of {self.boundaries:,} boundaries"
         lines = [
             f"parity: {self.generated_rows:,} generated rows at {visited}, "
-            + f"{self.sample_rows:,} sample rows, {self.seconds:.1f} s"
+            f"{self.sample_rows:,} sample rows, {self.seconds:.1f} s"
         ]
         width = max((len(name) for name in self.methods), default=0)
         for name, method in self.methods.items():
