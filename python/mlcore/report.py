@@ -67,10 +67,8 @@ class ParityReport:
 
     def __str__(self) -> str:
         visited = f"{self.boundaries_checked:,} of {self.boundaries:,} boundaries"
-        lines = [
-            f"parity: {self.generated_rows:,} generated rows at {visited}, "
-            f"{self.sample_rows:,} sample rows, {self.seconds:.1f} s"
-        ]
+        rows = f"{self.generated_rows:,} generated rows at {visited}, {self.sample_rows:,} sample rows"
+        lines = [f"parity: {rows}, {self.seconds:.1f} s"]
         width = max((len(name) for name in self.methods), default=0)
         for name, method in self.methods.items():
             promise = "bit-exact" if method.exact else f"max {method.max_ulp} ULP"
