@@ -59,8 +59,6 @@ Program forest_program() {
               {"left", slab(left)},
               {"right", slab(right)},
               {"missing", slab(std::vector<uint8_t>(nodes))},
-              {"category_offset", slab(std::vector<int32_t>(nodes))},
-              {"category_words", slab(std::vector<int32_t>(nodes))},
               {"leaf", slab(leaf)},
               {"leaf_values", slab(values)},
               {"base", slab<double>({0.5})}});
