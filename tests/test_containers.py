@@ -412,7 +412,7 @@ def test_days_minutes_and_odd_units() -> None:
         pl.Series([[1]]),
         pl.Series([datetime.time(1)]),
         [1, "a"],
-        [object()],
+        [Ellipsis],
         [[1]],
         [b"x"],
         [True, 1],
