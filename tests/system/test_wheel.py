@@ -42,7 +42,8 @@ def test_wheel_is_small(wheel: Path) -> None:
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     sources = ROOT / "python"
-    expected = {str(path.relative_to(sources)) for path in sources.rglob("*.py*") if "__pycache__" not in path.parts}
+    files = (path for path in sources.rglob("*") if path.suffix in (".py", ".pyi", ".typed"))
+    expected = {str(path.relative_to(sources)) for path in files}
     assert {"mlcore/py.typed", "mlcore/_core.pyi"} <= expected
     info = {name for name in names if re.match(r"mlcore-[^/]+\.dist-info/", name)}
     built = {name for name in names if re.fullmatch(r"mlcore/(libmlcore\.so|_core\.cpython-[\w-]+\.so)", name)}
