@@ -106,7 +106,7 @@ def table(rows: int = ROWS, seed: int = 0, missing: object = np.nan) -> pd.DataF
     )
 
 
-NUMBERS = ["amount", "rate", "count", "level", "flag"]
+NUMBERS = ["amount", "rate", "count", "level"]
 
 
 def edge_rows(missing: object = np.nan) -> pd.DataFrame:
@@ -295,7 +295,7 @@ TRANSFORMS: dict[str, Transform] = {
                         ColumnTransformer([("fill", SimpleImputer(), [0, 1])], remainder="passthrough"),
                         FeatureUnion([("same", "passthrough"), ("scaled", MinMaxScaler())]),
                     ),
-                    slice(0, 5),
+                    slice(0, 4),
                 ),
                 ("words", make_pipeline(SimpleImputer(strategy="constant", fill_value="?"), _known()), ["city", "job"]),
             ],
@@ -316,7 +316,11 @@ TRANSFORMS: dict[str, Transform] = {
             ColumnTransformer([("fill", _impute(), ["amount", "city"])], remainder=RobustScaler()),
         ).set_output(transform="pandas"),
     ),
-    "numbers": Transform(lambda: ColumnTransformer([("same", "passthrough", NUMBERS)]), gaps=True),
+    "numbers": Transform(
+        # apart: beside numbers, pandas makes objects of booleans
+        lambda: ColumnTransformer([("same", "passthrough", NUMBERS), ("flag", "passthrough", ["flag"])]),
+        gaps=True,
+    ),
 }
 
 
@@ -470,8 +474,8 @@ class Case:
 
 
 def native(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns that models with categories of their own are fitted on."""
-    city = pd.CategoricalDtype(CITIES[::-1])
+    """The columns that models with categories of their own are fitted on; XGBoost takes ASCII ones only."""
+    city = pd.CategoricalDtype([city for city in reversed(CITIES) if city.isascii()])
     return frame[["amount", "city", "rate", "count", "job"]].astype({"city": city, "job": pd.CategoricalDtype(JOBS)})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import mlcore
@@ -31,8 +32,14 @@ def test_golden_artifact(path: Path) -> None:
     assert model.core.golden_rows > 0
     with np.load(path.with_suffix(".npz")) as stored:
         table = _table(stored)
+        answers = {}
         for method in model.methods:
-            expected, found = stored[f"answer {method}"], np.asarray(model.call(method, table))
+            answer = model.call(method, table)
+            several = {f"{method} {i}": one for i, one in enumerate(answer)} if isinstance(answer, list) else {}
+            answers |= several or {method: np.asarray(answer)}
+        assert {f"answer {name}" for name in answers} == {name for name in stored.files if name.startswith("answer ")}
+        for name, found in answers.items():
+            expected = stored[f"answer {name}"]
             if found.dtype == object:
                 assert found.astype("U").tolist() == expected.tolist()
             else:
@@ -45,3 +52,20 @@ def test_golden_artifact(path: Path) -> None:
 def test_every_version_is_kept() -> None:
     assert {path.parent.name for path in FILES} == {"v1"}
     assert len(FILES) >= 12
+
+
+def test_every_op_and_kind_of_output_occurs() -> None:
+    sources = (Path(__file__).parent.parent / "cpp" / "ops").glob("*.cc")
+    known = {name for file in sources for name in re.findall(r'OpDef k\w+Op\{\s*"(\w+)"', file.read_text())}
+    assert len(known) >= 30
+    cores = [mlcore.load(path).core for path in FILES]
+    assert known == {node["op"] for core in cores for node in core.nodes}
+    kinds = {(output["method"], output["vector"], output["index"] >= 0) for core in cores for output in core.outputs}
+    assert {("predict", True, False), ("predict", False, False), ("predict_proba", False, True)} <= kinds
+    assert {("decision_function", True, False), ("decision_function", False, False)} <= kinds
+    assert {("transform", False, False), ("score_samples", True, False)} <= kinds
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_golden_files_are_small(path: Path) -> None:
+    assert path.stat().st_size + path.with_suffix(".npz").stat().st_size < 100_000

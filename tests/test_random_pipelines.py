@@ -34,7 +34,7 @@ def examine(case: Case) -> str:
             good = part(case.test, kept)
             assert_promises(estimator, model, good)
             _assert_rows(model, good)
-        if len(kept) < len(case.test):
+        if any(isinstance(compiled(model, model.methods[0], part(case.test, [row])), InputError) for row in range(16)):
             assert isinstance(compiled(model, model.methods[0], case.test), InputError)
         _assert_empty(model, case.train)
     return "agreed"

@@ -128,7 +128,10 @@ def _fill(estimator: Any, sample: object) -> tuple[Context, Outputs]:
     load_all()
     _expect_fitted(estimator)
     ctx = Context()
-    frame = _input_frame(ctx, estimator, sample)
+    try:
+        frame = _input_frame(ctx, estimator, sample)
+    except Refused as refused:
+        raise UnsupportedError([refused.problem]) from None
     result = ctx.compile(estimator, frame)
     ctx.problems += check_versions(ctx.libraries)
     if ctx.problems:
@@ -141,10 +144,21 @@ def _fill(estimator: Any, sample: object) -> tuple[Context, Outputs]:
     return ctx, result
 
 
-def _expect_fitted(estimator: Any) -> None:
+def _expect_fitted(estimator: Any, path: str = "") -> None:
     if isinstance(estimator, type):
         raise InputError(f"expected a fitted estimator but found the class {estimator.__qualname__}")
-    if entry_for(estimator) is None or not type(estimator).__module__.startswith("sklearn."):
+    where = f"{path}: " if path else ""
+    if not hasattr(estimator, "fit") and not hasattr(estimator, "predict"):
+        raise InputError(f"{where}expected a fitted estimator but found {type(estimator).__name__}")
+    # steps first: a pipeline says that it is fitted when its last step is
+    for name, step in _held(estimator):
+        _expect_fitted(step, f"{path} / {name}" if path else name)
+    entry = entry_for(estimator)
+    if entry is None:
+        return
+    if not hasattr(estimator, "fit"):
+        if entry.input_width is not None:
+            entry.input_width(estimator)  # a bare booster says itself that it is not trained
         return
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
@@ -153,8 +167,20 @@ def _expect_fitted(estimator: Any) -> None:
         check_is_fitted(estimator)
     except NotFittedError as error:
         raise InputError(
-            f"expected a fitted {type(estimator).__name__} but it is not fitted; call fit first ({error})"
+            f"{where}expected a fitted {type(estimator).__name__} but it is not fitted; call fit first ({error})"
         ) from error
+
+
+def _held(estimator: Any) -> list[tuple[str, Any]]:
+    """Steps of a pipeline, a column transformer or a union, by name."""
+    if entry_for(estimator) is None:
+        return []
+    held = [
+        part[:2]
+        for attribute in ("steps", "transformer_list", "transformers_")
+        for part in getattr(estimator, attribute, [])
+    ]
+    return [(name, step) for name, step in held if step is not None and not isinstance(step, str)]
 
 
 def input_names(estimator: Any) -> list[str] | None:
@@ -201,6 +227,7 @@ def _input_frame(ctx: Context, estimator: Any, sample: object) -> Frame:
                 f"cannot tell how many columns {type(estimator).__name__} takes; pass `sample=` with a few rows"
             )
         columns = [f"x{index}" for index in range(int(width))]
+    ctx.expect_text(columns, "a column name")
     parts = []
     for name in columns:
         logical, _ = types.get(name, (None, True))
@@ -258,6 +285,10 @@ def _labels(output: Output) -> Any:
     if classes.dtype.kind in "OU":
         values = classes.tolist()
         if all(isinstance(value, str) for value in values):
+            try:
+                "".join(values).encode()
+            except UnicodeEncodeError:
+                raise UnsupportedError([Problem("model", "a class label holds a lone surrogate")]) from None
             return values
         classes = np.asarray(values)
     if classes.dtype.kind == "b":

@@ -335,11 +335,21 @@ def _is_one_block(columns: list[Any]) -> bool:
 # -- columns ----------------------------------------------------------------------------------------------------
 
 
+def _expect_text(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"column {name[:60]!r}: a lone surrogate in the name is no Unicode text") from None
+
+
 def _build(table: _Table, known: Mapping[str, _Column] | None) -> list[_core.Batch]:
     names = table.names
     if names is None:
         names = [f"x{index}" for index in range(len(table.columns))] if known is None else list(known)
         _expect_width(len(table.columns), len(names))
+    for name in names:
+        if not name.isascii():
+            _expect_text(name)
     if table.matrix is not None:
         return [_core.matrix_batch(table.matrix, names)]
     builder = _core.BatchBuilder(table.rows)

@@ -1,4 +1,6 @@
-"""Writes the golden artifacts of the current format version. Run once per version; the files are kept for ever.
+"""Writes golden artifacts of the current format version. Each is written once and kept for ever.
+
+Usage: python tests/golden/make.py VERSION [NAME ...]
 
 Each ``<name>.mlc`` has a ``<name>.npz`` beside it: the input columns, and the answer of every method as bytes.
 """
@@ -46,6 +48,7 @@ def models() -> dict[str, tuple[Any, Any]]:
         HistGradientBoostingClassifier,
         IsolationForest,
         RandomForestClassifier,
+        RandomForestRegressor,
         VotingClassifier,
     )
     from sklearn.feature_selection import SelectKBest
@@ -64,6 +67,7 @@ def models() -> dict[str, tuple[Any, Any]]:
         StandardScaler,
         TargetEncoder,
     )
+    from sklearn.tree import DecisionTreeClassifier
 
     frame = pandas.DataFrame(table())
     X = RNG.normal(size=(60, 4))
@@ -111,6 +115,21 @@ def models() -> dict[str, tuple[Any, Any]]:
         "isolation": (IsolationForest(n_estimators=5, random_state=0).fit(X), X),
         "poisson": (PoissonRegressor().fit(X, np.abs(X[:, 0])), X),
         "dummy": (DummyRegressor().fit(X, X[:, 0]), X),
+        "dropped-step": (
+            make_pipeline(
+                ColumnTransformer([("size", OrdinalEncoder(), ["size"]), ("amount", StandardScaler(), ["amount"])]),
+                ColumnTransformer([("kept", "passthrough", [1])]),
+                DecisionTreeClassifier(max_depth=3, random_state=0),
+            ).fit(frame[["size", "amount"]], labels == "high"),
+            frame[["size", "amount"]],
+        ),
+        "linear-start": (GradientBoostingClassifier(n_estimators=3, init=LogisticRegression()).fit(X, y), X),
+        "sigmoid": (CalibratedClassifierCV(LogisticRegression(), cv=3).fit(X, three), X),
+        "several-targets": (
+            RandomForestClassifier(3, max_depth=3, n_jobs=1, random_state=0).fit(X, np.column_stack([y, three])),
+            X,
+        ),
+        "several-numbers": (RandomForestRegressor(3, max_depth=3, n_jobs=1, random_state=0).fit(X, X[:, :2]), X),
     }
 
 
@@ -129,13 +148,20 @@ def columns_of(data: Any) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Write the files of one format version."""
+    """Write the files of one format version: all, or the named ones."""
     folder = HERE / sys.argv[1]
     folder.mkdir(exist_ok=True)
     for name, (estimator, data) in models().items():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         model = mlcore.compile(estimator, data)
         model.save(folder / f"{name}.mlc")
-        answers = {f"answer {method}": np.asarray(model.call(method, data)) for method in model.methods}
+        answers = {}
+        for method in model.methods:
+            found = model.call(method, data)
+            # several targets: one array each
+            parts = {f"answer {method} {i}": one for i, one in enumerate(found)} if isinstance(found, list) else {}
+            answers |= parts or {f"answer {method}": np.asarray(found)}
         texts = {key: value.astype("U") for key, value in answers.items() if value.dtype == object}
         np.savez_compressed(folder / f"{name}.npz", **(columns_of(data) | answers | texts))
         print(name, (folder / f"{name}.mlc").stat().st_size)

@@ -29,6 +29,15 @@ def _may_refuse(op: str, attrs: Mapping[str, bool | int | str], constants: Mappi
     return (op == "encode" and attrs["unknown"] == "error") or (op == "table" and "default" not in constants)
 
 
+def _encodable(text: str) -> bool:
+    """Whether a text has UTF-8 bytes; a lone surrogate has none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Refused(Exception):
     """Raised by `Context.refuse`; the dispatcher turns it into a `Problem` and goes on with the other steps."""
 
@@ -286,6 +295,12 @@ class Context:
         """Give up on the current step: it cannot be reproduced exactly."""
         raise Refused(Problem(self.path, what, parameter, column, alternative))
 
+    def expect_text(self, texts: Iterable[object], what: str) -> None:
+        """Refuse strings that have no UTF-8 bytes, which a file could not hold."""
+        for text in texts:
+            if isinstance(text, str) and not _encodable(text):
+                self.refuse(f"{what} {text[:60]!r} holds a lone surrogate, which is no Unicode text")
+
     # -- the table ----------------------------------------------------------------------------------------------
 
     def add_column(self, name: str, logical: str | None = None) -> RawColumn:
@@ -340,6 +355,9 @@ class Context:
         if op == "column":
             column = self.columns[int((attrs or {})["column"])]
             self.declare(column)
+        for constant in (constants or {}).values():
+            if isinstance(constant, list):
+                self.expect_text(constant, "a category")
         node_id, dtype, width = self.builder.add(
             op, self.path, [value.id for value in inputs], dict(attrs or {}), dict(constants or {})
         )

@@ -103,7 +103,9 @@ def mismatching_rows(expected: Array, found: Array, rule: Rule) -> tuple[Array, 
         outside = expected != found
         if expected.dtype.kind == "O":
             # NaN labels: missing on both sides is equal
-            both = (expected != expected) & (found != found)
+            nothing = np.array([value is None for value in expected.ravel()]).reshape(expected.shape)
+            nothing &= found.dtype.kind == "f"
+            both = ((expected != expected) | nothing) & (found != found)
             outside = np.asarray(outside & ~both, dtype=bool)
         largest = 0
     return np.any(np.reshape(outside, (len(expected), -1)), axis=1), largest

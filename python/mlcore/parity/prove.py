@@ -45,7 +45,14 @@ def prove(estimator: Any, core: _core.Model, sample: object, *, keep_sample: boo
     report = ParityReport()
     model = Model(core)
     source = _Source(estimator, _text_dtypes(sample))
-    generated = _generated(source, model, report)
+    try:
+        generated = _generated(source, model, report)
+    except InputError as error:
+        if sample is None:
+            raise
+        what = "the original refuses every row that is generated in the column types of the sample"
+        advice = "plain NumPy column types where the table has nullable ones"
+        raise UnsupportedError([Problem("model", what, alternative=advice)]) from error
     _compare(estimator, model, source.container(generated), report)
     report.generated_rows += generated.rows
     last = _final_model(estimator)
@@ -222,10 +229,11 @@ def _probe(
 
 
 def _text_dtypes(sample: object) -> dict[str, Any]:
-    """Text columns of a pandas sample, by name."""
+    """Text columns of a pandas sample in which a missing value is NaN, by name."""
     if not hasattr(sample, "iloc") or not hasattr(sample, "dtypes"):
         return {}
-    return {str(name): dtype for name, dtype in sample.dtypes.items() if type(dtype).__name__ == "StringDtype"}
+    texts = {str(name): dtype for name, dtype in sample.dtypes.items() if type(dtype).__name__ == "StringDtype"}
+    return {name: dtype for name, dtype in texts.items() if isinstance(dtype.na_value, float)}
 
 
 def _typed(logical: str, values: Array) -> Any:
