@@ -19,6 +19,9 @@ from mlcore.errors import InputError
 
 IDS = [" on ".join(filter(None, pair)) for pair in pairs()]
 
+# long: until it has been seen whole in one run of `make test`, it belongs to `make test-deep`
+pytestmark = [pytest.mark.system, pytest.mark.deep]
+
 
 # -- containers -------------------------------------------------------------------------------------------------
 
