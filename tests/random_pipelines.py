@@ -229,6 +229,8 @@ def _column(r: Random, rng: np.random.Generator, texts: bool) -> _Column:
     if kind == "category":
         categories = [word for word in pool if word]
         r.shuffle(categories)
+        # a word that is no category is missing
+        train, test = (np.array([w if w in categories else missing for w in words], object) for words in (train, test))
         return _Column("text", pd.Categorical(train, categories), pd.Categorical(test, categories))
     if kind == "object":
         return _Column("text", train, test)

@@ -19,9 +19,6 @@ from mlcore.errors import InputError
 
 IDS = [" on ".join(filter(None, pair)) for pair in pairs()]
 
-# long: until it has been seen whole in one run of `make test`, it belongs to `make test-deep`
-pytestmark = [pytest.mark.system, pytest.mark.deep]
-
 
 # -- containers -------------------------------------------------------------------------------------------------
 

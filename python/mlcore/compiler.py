@@ -150,12 +150,12 @@ def _expect_fitted(estimator: Any, path: str = "") -> None:
     where = f"{path}: " if path else ""
     if not hasattr(estimator, "fit") and not hasattr(estimator, "predict"):
         raise InputError(f"{where}expected a fitted estimator but found {type(estimator).__name__}")
-    # steps first: a pipeline says that it is fitted when its last step is
-    for name, step in _held(estimator):
-        _expect_fitted(step, f"{path} / {name}" if path else name)
     entry = entry_for(estimator)
     if entry is None:
         return
+    # steps first: a pipeline says that it is fitted when its last step is
+    for name, step in entry.steps(estimator) if entry.steps is not None else []:
+        _expect_fitted(step, f"{path} / {name}" if path else name)
     if not hasattr(estimator, "fit"):
         if entry.input_width is not None:
             entry.input_width(estimator)  # a bare booster says itself that it is not trained
@@ -169,18 +169,6 @@ def _expect_fitted(estimator: Any, path: str = "") -> None:
         raise InputError(
             f"{where}expected a fitted {type(estimator).__name__} but it is not fitted; call fit first ({error})"
         ) from error
-
-
-def _held(estimator: Any) -> list[tuple[str, Any]]:
-    """Steps of a pipeline, a column transformer or a union, by name."""
-    if entry_for(estimator) is None:
-        return []
-    held = [
-        part[:2]
-        for attribute in ("steps", "transformer_list", "transformers_")
-        for part in getattr(estimator, attribute, [])
-    ]
-    return [(name, step) for name, step in held if step is not None and not isinstance(step, str)]
 
 
 def input_names(estimator: Any) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import mlcore
@@ -13,7 +14,7 @@ from examples_sklearn_transforms import labels, mixed, numbers, table, words
 from mlcore.errors import UnsupportedError
 from mlcore.frontends.reference import reference
 from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
-from sklearn.feature_selection import SelectKBest, VarianceThreshold
+from sklearn.feature_selection import SelectKBest, VarianceThreshold, f_classif
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
@@ -428,3 +429,26 @@ def test_integer_results_are_selected_and_passed_on() -> None:
         StandardScaler(),
     ):
         assert assert_agreement(make_pipeline(codes, step).fit(frame), frame) == 60
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        MissingIndicator(error_on_new=False),
+        OneHotEncoder(drop="first", dtype=np.float32, handle_unknown="ignore"),
+        make_pipeline(SelectKBest(f_classif, k=0), "passthrough"),
+    ],
+    ids=["indicator", "encoder", "selector"],
+)
+@pytest.mark.parametrize("weights", [None, {"nothing": 0.5}], ids=["plain", "weighted"])
+def test_an_array_without_columns_still_has_a_type(nothing: Any, dtype: Any, weights: Any) -> None:
+    frame = pd.DataFrame({"same": np.zeros(60, dtype), "bins": np.arange(60.0, dtype=np.float32) % 7})
+    bins = KBinsDiscretizer(3, encode="onehot", dtype=np.float32, strategy="uniform")
+    parts = [("nothing", nothing, ["same"]), ("bins", bins, ["bins"])]
+    estimator = ColumnTransformer(parts, transformer_weights=weights, sparse_threshold=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator.fit(frame, np.arange(60) % 2)
+        assert estimator.transform(frame).shape == (60, 3)
+        assert assert_agreement(estimator, frame) == 60

@@ -80,7 +80,7 @@ def present(frame: Frame, ctx: Context) -> Frame:
             value = check(ctx, ctx.raw_value(part.column, "f64"), inf=True)
         dtype = part.dtype if part.dtype is not None else kind
         parts.append(Part(value=value, dtype=None if dtype == "int64" and kind == "int64" else dtype))
-    return Frame(ctx, parts, frame.names, sparse=frame.sparse, explicit_zeros=frame.explicit_zeros)
+    return Frame(ctx, parts, frame.names, sparse=frame.sparse, explicit_zeros=frame.explicit_zeros, empty=frame.empty)
 
 
 def wide_integers(frame: Frame) -> bool:

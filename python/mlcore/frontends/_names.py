@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from mlcore.frontends.context import Context, Frame, Part, Value
 
 __all__ = ["emit", "enter", "feature_names", "output_container"]
@@ -55,11 +57,12 @@ def emit(
     explicit_zeros: bool = False,
     absent: Value | None = None,
     unnamed: Sequence[str] | None = None,
+    empty: np.dtype[Any] | None = None,
 ) -> Frame:
     """The result of a transform: an array, or a data frame where the original is configured to return one."""
     container = output_container(estimator)
     if container == "default":
-        return Frame(ctx, parts, sparse=sparse, explicit_zeros=explicit_zeros, absent=absent)
+        return Frame(ctx, parts, sparse=sparse, explicit_zeros=explicit_zeros, absent=absent, empty=empty)
     frame = Frame(ctx, parts, [f"x{index}" for index in range(sum(part.width for part in parts))])
     if sparse:
         ctx.refuse(

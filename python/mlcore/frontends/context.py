@@ -104,6 +104,8 @@ class Frame:
         absent ones: such a consumer reads ``absent`` or refuses the frame.
     absent : Value or None
         Where stored zeros are possible: all columns with NaN for absent entries, if the step before could give that.
+    empty : numpy.dtype or None
+        The dtype of a frame without columns, which counts where such an array is stacked beside others.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Frame:
         sparse: bool = False,
         explicit_zeros: bool = False,
         absent: Value | None = None,
+        empty: DType | None = None,
     ) -> None:
         self.ctx = ctx
         self.parts = tuple(parts)
@@ -122,6 +125,7 @@ class Frame:
         self.sparse = sparse
         self.explicit_zeros = sparse and explicit_zeros
         self.absent = absent if self.explicit_zeros else None
+        self.empty = empty
         self.width = sum(part.width for part in self.parts)
 
     @classmethod
@@ -154,6 +158,8 @@ class Frame:
 
     def array_dtype(self) -> DType:
         """NumPy dtype that the original's ``check_array`` sees: promoted over the columns, object if one is."""
+        if not self.parts and self.empty is not None:
+            return self.empty
         return checked_dtype([kind_dtype(kind) for kind in self.kinds()])
 
     def label(self, index: int) -> str:
@@ -192,7 +198,9 @@ class Frame:
             parts.append(Part(value=value, dtype=part.dtype))
             start += len(run)
         names = None if self.names is None else [self.names[index] for index in wanted]
-        return Frame(self.ctx, parts, names, sparse=self.sparse, explicit_zeros=self.explicit_zeros)
+        return Frame(
+            self.ctx, parts, names, sparse=self.sparse, explicit_zeros=self.explicit_zeros, empty=self.array_dtype()
+        )
 
     def column(self, index: int, dtype: str) -> Value:
         """One column as a block of width 1: ``"str"``, ``"i64"``, ``"f64"``, ``"f32"``. Refuses what cannot be that."""

@@ -37,6 +37,8 @@ class Entry:
         None: ``feature_names_in_``.
     input_width : callable or None
         ``input_width(estimator)`` gives the number of columns; None: ``n_features_in_``.
+    steps : callable or None
+        ``steps(estimator)`` gives the estimators it holds and runs, by name; None: those inside are fitted with it.
     tolerance : str or None
         Which outputs are not bit-exact and why; None: all exact.
     notes : str
@@ -51,6 +53,7 @@ class Entry:
     reference: Callable[..., Any] | None = None
     input_names: Callable[[Any], list[str] | None] | None = None
     input_width: Callable[[Any], int | None] | None = None
+    steps: Callable[[Any], list[tuple[str, Any]]] | None = None
     tolerance: str | None = None
     notes: str = ""
     # other import paths of the same class ("sklearn.preprocessing._data.StandardScaler" is found without this)

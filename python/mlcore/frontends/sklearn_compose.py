@@ -124,7 +124,7 @@ def _retyped(parts: Sequence[Part], dtype: DType) -> list[Part]:
 
 def _stack(estimator: Any, frames: Sequence[Frame], sparse: bool, ctx: Context) -> Frame:
     """Results side by side, as ``np.hstack``, ``scipy.sparse.hstack`` or ``pandas.concat`` join them."""
-    if not frames:
+    if not any(frame.parts for frame in frames):
         ctx.refuse(f"{type(estimator).__name__} keeps no column")
     if not sparse and output_container(estimator) != "default" and all(frame.names is not None for frame in frames):
         made_up = "{}_{}" if type(estimator).__name__ == "FeatureUnion" else "tmp_col_name_{}_{}"
@@ -146,7 +146,7 @@ def _stack(estimator: Any, frames: Sequence[Frame], sparse: bool, ctx: Context) 
 
 def _sparse_part(frame: Frame, dtype: DType, ctx: Context) -> Frame:
     """An array that becomes part of a sparse matrix, which keeps neither its zeros nor their sign."""
-    if frame.sparse or dtype.kind != "f":
+    if frame.sparse or dtype.kind != "f" or not frame.parts:
         return frame
     return Frame(ctx, [Part(value=absent_zeros(ctx, frame.block("f32" if dtype == np.float32 else "f64")))])
 
@@ -175,6 +175,8 @@ def _weighted_array(frame: Frame, weight: Any, ctx: Context) -> Frame:
     dtype = np.result_type(own, weight)
     if dtype.kind not in "fiu" or dtype == np.float16 or (dtype.kind in "iu" and own.kind != "b"):
         ctx.refuse(f"a weight whose product is of dtype {dtype}", parameter="transformer_weights")
+    if not frame.parts:
+        return Frame(ctx, [], sparse=frame.sparse, empty=dtype)
     value = frame.block("f32" if dtype == np.float32 else "f64")
     value = arith(ctx, value, "mul", np.asarray([weight]).astype(np.float32 if dtype == np.float32 else np.float64))
     if frame.sparse and number < 1:
@@ -198,6 +200,13 @@ def _located(estimator: Any, frame: Frame, ctx: Context) -> list[int]:
         ctx.refuse("the column names are not unique")
     places = {name: index for index, name in enumerate(frame.names)}
     return [places.get(str(name), -1) for name in learned]
+
+
+def _column_steps(estimator: Any) -> list[tuple[str, Any]]:
+    """Those with columns: scikit-learn leaves one that got none as it was, unfitted."""
+    used = getattr(estimator, "_transformer_to_input_indices", {})
+    fitted = getattr(estimator, "transformers_", [])
+    return [(name, step) for name, step, _ in fitted if not isinstance(step, str) and len(used[name])]
 
 
 def _column_transformer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
@@ -235,14 +244,18 @@ def _column_transformer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
 # -- FeatureUnion -----------------------------------------------------------------------------------------------
 
 
-def _union_steps(estimator: Any) -> list[tuple[str, Any]]:
+def _union_parts(estimator: Any) -> list[tuple[str, Any]]:
     return [(name, step) for name, step in estimator.transformer_list if not (isinstance(step, str) and step == "drop")]
+
+
+def _union_steps(estimator: Any) -> list[tuple[str, Any]]:
+    return [(name, step) for name, step in _union_parts(estimator) if not isinstance(step, str)]
 
 
 def _feature_union(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     weights = estimator.transformer_weights or {}
     frames = []
-    for name, step in _union_steps(estimator):
+    for name, step in _union_parts(estimator):
         result = frame if isinstance(step, str) else ctx.compile(step, frame, name)
         if not isinstance(result, Frame):
             ctx.refuse(f"the transformer {name!r} gives no features")
@@ -275,6 +288,7 @@ register(
         reference=_pipeline_reference,
         input_names=_pipeline_names,
         input_width=_pipeline_width,
+        steps=_steps,
         notes="with a model at the end, `transform` gives the features that the model sees",
     )
 )
@@ -304,6 +318,7 @@ register(
             "_transformers_feature_names_out": "derived",
             "_sklearn_output_config": "used",
         },
+        steps=_column_steps,
         notes="whether the result is sparse was decided while fitting, and is kept",
     )
 )
@@ -322,5 +337,6 @@ register(
         attributes={"_transformers_feature_names_out": "derived", "_sklearn_output_config": "used"},
         input_names=_union_names,
         input_width=_union_width,
+        steps=_union_steps,
     )
 )

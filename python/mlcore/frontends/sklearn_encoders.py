@@ -73,11 +73,10 @@ def _one_hot(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         kept += range(start, start + width)
         start += max(width, 1)
     value = _concat(ctx, values)
-    if not kept:
-        ctx.refuse("every column has one category, which is dropped", parameter="drop")
-    if len(kept) != start:
+    if kept and len(kept) != start:
         value = ctx.node("select", [value], constants={"indices": np.asarray(kept, dtype=np.int64)})
-    return emit(estimator, [Part(value=value, dtype=tag)], ctx, sparse=bool(estimator.sparse_output))
+    parts = [Part(value=value, dtype=tag)] if kept else []
+    return emit(estimator, parts, ctx, sparse=bool(estimator.sparse_output), empty=np.dtype(estimator.dtype))
 
 
 # -- OrdinalEncoder ---------------------------------------------------------------------------------------------

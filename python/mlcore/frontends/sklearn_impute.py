@@ -238,7 +238,7 @@ def _imputer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         mask = _masks(blocks, estimator.indicator_.features_, marker, "f32" if dtype == np.float32 else "f64", ctx)
         if mask is not None:
             parts.append(Part(value=mask, dtype=_tag(dtype, mask.dtype)))
-    return emit(estimator, parts, ctx, sparse=frame.sparse, explicit_zeros=zeros)
+    return emit(estimator, parts, ctx, sparse=frame.sparse, explicit_zeros=zeros, empty=dtype)
 
 
 def _tag(dtype: np.dtype[Any], block: str) -> str | None:
@@ -267,7 +267,7 @@ def _indicator(estimator: Any, frame: Frame, ctx: Context) -> Frame:
         mask = ctx.node("select", [ctx.node("concat", both)], constants={"indices": first}) if first.size else None
     sparse = frame.sparse if estimator.sparse == "auto" else bool(estimator.sparse)
     parts = [] if mask is None else [Part(value=mask, dtype="bool")]
-    return emit(estimator, parts, ctx, sparse=sparse)
+    return emit(estimator, parts, ctx, sparse=sparse, empty=np.dtype(bool))
 
 
 register(

@@ -17,8 +17,6 @@ _COMMON = {"n_features_in_": "used", "feature_names_in_": "used", "_sklearn_outp
 def _select(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     enter(estimator, frame, ctx)
     support = np.flatnonzero(estimator.get_support())
-    if not support.size:
-        ctx.refuse("no feature was selected")
     if output_container(estimator) == "pandas" and frame.names is not None:
         # a data frame is sliced without validation and keeps the type of each column
         selected = frame.take(support)
@@ -35,7 +33,8 @@ def _select(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     tag = None if exact or dtype.kind == "f" else str(dtype)
     whole = Frame(ctx, [Part(value=value, dtype=tag)], sparse=frame.sparse, explicit_zeros=frame.explicit_zeros)
     selected = whole.take(support)
-    return emit(estimator, selected.parts, ctx, sparse=frame.sparse, explicit_zeros=frame.explicit_zeros)
+    zeros = frame.explicit_zeros
+    return emit(estimator, selected.parts, ctx, sparse=frame.sparse, explicit_zeros=zeros, empty=selected.empty)
 
 
 def _register(name: str, parameters: tuple[str, ...], attributes: tuple[str, ...], used: tuple[str, ...]) -> None:
