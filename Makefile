@@ -27,12 +27,7 @@ test: $(VENV)/installed lint  ## all tests that need pip only
 .PHONY: test-system
 test-system: $(VENV)/installed  ## what needs Debian packages or long runs; MLCORE_TEST_SCALE=10 runs ten times the counts
 	bash tests/system/install.sh
-	$(BIN)/python -m pytest -m "system and not deep" -n 0
-
-.PHONY: test-deep
-test-deep: $(VENV)/installed  ## sanitizers, fuzzer, valgrind, wheel from a clone: four more builds
-	bash tests/system/install.sh
-	$(BIN)/python -m pytest -m deep -n 0
+	$(BIN)/python -m pytest -m system -n 0 --durations=25
 
 .PHONY: lint
 lint: $(VENV)/installed  ## formats, types, stubs

@@ -1,10 +1,9 @@
-"""What a model holds, and what differs between two: texts that people read."""
+"""What a model holds: a text that people read."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from mlcore import _core
     from mlcore.model import Model
 
-__all__ = ["diff", "facts", "summary"]
+__all__ = ["facts", "step_title", "summary"]
 
 _SHOWN = 6  # items of a list before it is cut
 
@@ -104,142 +103,6 @@ def summary(model: Model) -> str:
     return "\n".join(lines)
 
 
-def diff(old: Model, new: Model) -> list[str]:
-    """What changed from one model to another: schema, steps, thresholds, categories, trees.
-
-    Parameters
-    ----------
-    old, new : Model
-
-    Returns
-    -------
-    list of str
-        One line per change; empty if the two compute the same.
-
-    Examples
-    --------
-    >>> import mlcore
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> a = mlcore.compile(StandardScaler().fit([[0.0], [2.0]]))
-    >>> b = mlcore.compile(StandardScaler().fit([[0.0], [4.0]]))
-    >>> mlcore.inspection.diff(a, b)[0]
-    'standardscaler: arith sub value: 1 of 1 numbers changed; first at 0: 1.0 -> 2.0'
-    """
-    return [*_schema_changes(old, new), *_node_changes(old.core, new.core), *_output_changes(old.core, new.core)]
-
-
-# -- parts of a diff --------------------------------------------------------------------------------------------
-
-
-def _schema_changes(old: Model, new: Model) -> Iterator[str]:
-    before = {column["name"]: column for column in old.schema}
-    after = {column["name"]: column for column in new.schema}
-    for name in before.keys() - after.keys():
-        yield f"input {name!r} is gone"
-    for name in after.keys() - before.keys():
-        yield f"input {name!r} is new ({after[name]['type']})"
-    for name in before:
-        if name in after and before[name] != after[name]:
-            changed = [
-                f"{k} {before[name][k]} -> {after[name][k]}" for k in before[name] if before[name][k] != after[name][k]
-            ]
-            yield f"input {name!r}: {', '.join(changed)}"
-    common = [name for name in before if name in after]
-    if common != [name for name in after if name in before]:
-        yield "the order of the input columns changed"
-
-
-def _keyed(core: _core.Model) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """Nodes by where they come from, so that the same step of two models meets."""
-    seen: Counter[tuple[str, str]] = Counter()
-    out = {}
-    for node in core.nodes:
-        kind = (node["path"], _title(node))
-        out[(*kind, seen[kind])] = node
-        seen[kind] += 1
-    return out
-
-
-def _title(node: dict[str, Any]) -> str:
-    function = node["attributes"].get("fn")
-    return f"{node['op']} {function}" if function else node["op"]
-
-
-def _node_changes(old: _core.Model, new: _core.Model) -> Iterator[str]:
-    before, after = _keyed(old), _keyed(new)
-    for path in dict.fromkeys(key[0] for key in [*before, *after]):
-        gone = [key[1] for key in before if key[0] == path and key not in after]
-        added = [key[1] for key in after if key[0] == path and key not in before]
-        if gone:
-            yield f"{path}: no longer does {', '.join(_cut(gone))}"
-        if added:
-            yield f"{path}: now also does {', '.join(_cut(added))}"
-        for key, node in before.items():
-            if key[0] == path and key in after:
-                yield from _one_node(old, node, new, after[key])
-
-
-def _one_node(old: _core.Model, a: dict[str, Any], new: _core.Model, b: dict[str, Any]) -> Iterator[str]:
-    where = f"{a['path']}: {_title(a)}"
-    for name in sorted(a["attributes"].keys() | b["attributes"].keys()):
-        first, second = a["attributes"].get(name), b["attributes"].get(name)
-        if first != second:
-            yield f"{where}: {name} {first} -> {second}"
-    for name in sorted(a["constants"].keys() | b["constants"].keys()):
-        if name not in a["constants"] or name not in b["constants"]:
-            yield f"{where}: {name} {'appeared' if name in b['constants'] else 'is gone'}"
-            continue
-        change = _constant_change(old.constant(a["constants"][name]), new.constant(b["constants"][name]))
-        if change:
-            yield f"{where} {name}: {change}"
-
-
-def _constant_change(a: Any, b: Any) -> str | None:
-    if isinstance(a, list):
-        if a == b:
-            return None
-        gone, added = sorted(set(a) - set(b)), sorted(set(b) - set(a))
-        parts = []
-        if gone:
-            parts.append(f"lost {len(gone)}: {', '.join(_cut([repr(x) for x in gone]))}")
-        if added:
-            parts.append(f"gained {len(added)}: {', '.join(_cut([repr(x) for x in added]))}")
-        return "; ".join(parts) or "the order changed"
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return f"{_shape(a)} -> {_shape(b)}"
-    different = np.flatnonzero(np.ravel((a != b) & ~((a != a) & (b != b))))
-    if len(different) == 0:
-        return None
-    at = int(different[0])
-    first, second = np.ravel(a)[at].item(), np.ravel(b)[at].item()
-    return f"{len(different):,} of {a.size:,} numbers changed; first at {at}: {first!r} -> {second!r}"
-
-
-def _shape(array: Any) -> str:
-    return f"{array.dtype}[{', '.join(str(n) for n in array.shape)}]"
-
-
-def _output_changes(old: _core.Model, new: _core.Model) -> Iterator[str]:
-    before = {(o["method"], o["index"]): o for o in old.outputs}
-    after = {(o["method"], o["index"]): o for o in new.outputs}
-    for key in before.keys() - after.keys():
-        yield f"output {key[0]} is gone"
-    for key in after.keys() - before.keys():
-        yield f"output {key[0]} is new"
-    for key, first in before.items():
-        second = after.get(key)
-        if second is None:
-            continue
-        for field in ("dtype", "vector", "labels", "names"):
-            if _plain(first[field]) != _plain(second[field]):
-                change = f"{_plain(first[field])} -> {_plain(second[field])}"
-                yield f"output {key[0]}: {field} {change if len(change) < 200 else 'changed'}"
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
-
-
 # -- helpers ----------------------------------------------------------------------------------------------------
 
 
@@ -249,7 +112,13 @@ def _inexact_steps(nodes: list[dict[str, Any]], value: int) -> list[str]:
         if node in wanted:
             inputs = nodes[node]["inputs"]
             wanted.update(inputs[:1] if nodes[node]["op"] == "guard" else inputs)
-    return list(dict.fromkeys(_title(nodes[node]) for node in sorted(wanted) if not nodes[node]["exact"]))
+    return list(dict.fromkeys(step_title(nodes[node]) for node in sorted(wanted) if not nodes[node]["exact"]))
+
+
+def step_title(node: dict[str, Any]) -> str:
+    """An op with the function it applies."""
+    function = node["attributes"].get("fn")
+    return f"{node['op']} {function}" if function else str(node["op"])
 
 
 def _trees(core: _core.Model) -> dict[str, int]:

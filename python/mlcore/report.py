@@ -66,9 +66,15 @@ class ParityReport:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        visited = f"{self.boundaries_checked:,} of {self.boundaries:,} boundaries"
-        rows = f"{self.generated_rows:,} generated rows at {visited}, {self.sample_rows:,} sample rows"
-        lines = [f"parity: {rows}, {self.seconds:.1f} s"]
+        parts = []
+        if self.generated_rows:
+            visited = f"{self.boundaries_checked:,} of {self.boundaries:,} boundaries"
+            parts.append(f"{self.generated_rows:,} generated rows at {visited}")
+        if self.sample_rows:
+            parts.append(f"{self.sample_rows:,} sample rows")
+        if self.seconds:
+            parts.append(f"{self.seconds:.1f} s")
+        lines = [f"parity: {', '.join(parts)}"]
         width = max((len(name) for name in self.methods), default=0)
         for name, method in self.methods.items():
             promise = "bit-exact" if method.exact else f"max {method.max_ulp} ULP"

@@ -19,8 +19,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
-            if item.path.stem != "test_durability":
-                item.add_marker(pytest.mark.deep)
 
 
 @pytest.fixture(scope="session")

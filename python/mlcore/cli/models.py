@@ -14,8 +14,9 @@ import numpy as np
 import mlcore
 from mlcore._optional import import_optional
 from mlcore.cli.tables import open_table
+from mlcore.difference import diff
 from mlcore.errors import InputError
-from mlcore.inspection import diff, facts
+from mlcore.inspection import facts
 
 __all__ = ["add_commands"]
 
