@@ -83,7 +83,15 @@ def _model(kind: str) -> Any:
     return LogisticRegression(max_iter=1_000)
 
 
-CASES = ("numbers-xgboost", "table-xgboost", "table-lightgbm", "table-forest", "table-logistic")
+CASES = (
+    "numbers-xgboost",
+    "numbers-lightgbm",
+    "numbers-forest",
+    "table-xgboost",
+    "table-lightgbm",
+    "table-forest",
+    "table-logistic",
+)
 ENGINES = ("original", "mlcore", "onnxruntime", "treelite")
 
 
@@ -229,7 +237,12 @@ def _treelite(case: str) -> Engine:
     estimator, table = fitted(case)
     if not case.startswith("numbers"):
         raise NotImplementedError("takes the model only, not the pipeline before it")
-    model, seconds = _timed(lambda: treelite.frontend.from_xgboost(estimator.get_booster()))
+    convert = {
+        "xgboost": lambda: treelite.frontend.from_xgboost(estimator.get_booster()),
+        "lightgbm": lambda: treelite.frontend.from_lightgbm(estimator.booster_),
+        "forest": lambda: treelite.sklearn.import_model(estimator),
+    }
+    model, seconds = _timed(convert[case.partition("-")[2]])
     data = bytes(model.serialize_bytes())
     out = io.BytesIO(data)
     return Engine(
