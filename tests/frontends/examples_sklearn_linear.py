@@ -59,6 +59,10 @@ LINEAR: dict[str, list[Maker]] = {
         for name, options in _MULTI_TASK.items()
     },
     "sklearn.svm.LinearSVR": _linear(svm.LinearSVR, signal, random_state=0),
+    "sklearn.linear_model.SGDOneClassSVM": [
+        *_linear(linear_model.SGDOneClassSVM, signal, random_state=0),
+        lambda: fitted(linear_model.SGDOneClassSVM(nu=0.05, average=True, random_state=0), signal),
+    ],
 }
 LINEAR["sklearn.linear_model.LinearRegression"] += [
     lambda: fitted(linear_model.LinearRegression(), targets),

@@ -145,7 +145,8 @@ def dot_bound(estimator: Any, X: Any) -> np.ndarray:
     share = 1e-5 if coef.dtype == np.float32 and getattr(X, "dtype", None) == np.float32 else 1e-12
     with np.errstate(over="ignore"):
         total = values @ np.abs(np.atleast_2d(coef).astype(np.float64)).T
-    bound = share * (total + np.abs(np.reshape(estimator.intercept_, -1)))
+    constant = estimator.offset_ if hasattr(estimator, "offset_") else estimator.intercept_
+    bound = share * (total + np.abs(np.reshape(constant, -1)))
     return bound[:, 0] if bound.shape[1] == 1 else bound
 
 

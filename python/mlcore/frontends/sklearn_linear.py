@@ -42,8 +42,14 @@ def _block_name(dtype: np.dtype[Any], ctx: Context) -> str:
     return "f64"
 
 
-def _linear(estimator: Any, frame: Frame, ctx: Context, *, floats_only: bool = False) -> tuple[Value, bool]:
-    """``X @ coef_.T + intercept_`` in the dtypes that NumPy gives it, and whether the original's result is a vector."""
+def _linear(
+    estimator: Any, frame: Frame, ctx: Context, *, floats_only: bool = False, constant: Any = None
+) -> tuple[Value, bool]:
+    """``X @ coef_.T + intercept_`` in the dtypes that NumPy gives it, and whether the original's result is a vector.
+
+    ``constant`` takes the place of ``intercept_``.
+    """
+    constant = estimator.intercept_ if constant is None else constant
     enter(estimator, frame, ctx)
     dtype = numeric_dtype(frame, ctx)
     if floats_only and dtype != np.float32:
@@ -52,9 +58,9 @@ def _linear(estimator: Any, frame: Frame, ctx: Context, *, floats_only: bool = F
     coef = estimator.coef_.toarray() if hasattr(estimator.coef_, "toarray") else np.asarray(estimator.coef_)
     product = np.result_type(dtype, coef.dtype)
     weights = np.atleast_2d(coef).astype(product)
-    intercept = np.broadcast_to(np.asarray(estimator.intercept_).reshape(-1), (len(weights),))
+    intercept = np.broadcast_to(np.asarray(constant).reshape(-1), (len(weights),))
     # a Python float does not widen float32, a NumPy float64 does
-    total = (np.zeros(len(weights), dtype=product) + estimator.intercept_).dtype
+    total = (np.zeros(len(weights), dtype=product) + constant).dtype
     block = _block_name(product, ctx)
     constants = {"weights": np.ascontiguousarray(weights)}
     if total == product:
@@ -170,6 +176,21 @@ def _ridge_classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     return {
         "predict": label_output(ctx, value, np.array([0, 1]), vector=False),
         "decision_function": number_output(scores, vector=scores.width == 1),
+    }
+
+
+# -- outliers ---------------------------------------------------------------------------------------------------
+
+
+def _one_class(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
+    # x - offset and x + (-offset) are the same number
+    margin, _ = _linear(estimator, frame, ctx, constant=-np.asarray(estimator.offset_))
+    offset = np.asarray(estimator.offset_, dtype=np.float32 if margin.dtype == "f32" else np.float64)
+    score = ctx.node("arith", [margin], attrs={"fn": "add"}, constants={"value": offset.reshape(-1)})
+    return {
+        "predict": cut_label(ctx, margin, np.array([-1, 1], dtype=np.int32), "ge"),
+        "decision_function": number_output(margin, vector=True),
+        "score_samples": number_output(score, vector=True),
     }
 
 
@@ -391,6 +412,24 @@ register(
         attributes=_CLASSIFIER | spec(training=_SGD_STATE),
         tolerance=f"{_TOLERANCE}{_LABELS}; predict_proba with loss='log_loss': expit of it",
         notes="predict_proba with loss='log_loss' and 'modified_huber', as in scikit-learn",
+    )
+)
+register(
+    Entry(
+        "sklearn.linear_model.SGDOneClassSVM",
+        "model",
+        _one_class,
+        parameters=spec(
+            training="nu fit_intercept max_iter tol shuffle verbose random_state learning_rate eta0 power_t warm_start "
+            "average"
+        ),
+        attributes=spec(
+            used="coef_ offset_ n_features_in_ feature_names_in_",
+            training="n_iter_ t_ loss penalty C alpha l1_ratio epsilon early_stopping validation_fraction "
+            "n_iter_no_change _loss_function_ _standard_coef _standard_intercept _average_coef _average_intercept",
+        ),
+        tolerance=_TOLERANCE + _LABELS,
+        notes="also gives score_samples",
     )
 )
 register(
