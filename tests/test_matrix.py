@@ -237,3 +237,19 @@ def test_lightgbm_columns_with_spaces() -> None:
     model = mlcore.compile(booster, frame)
     assert model.columns == ["my amount", "count"]
     assert_promises(booster, model, frame)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "columns", [list(range(33)), [0, 1, 2, 9, 10, 32], [5, 4, 3]], ids=["all", "runs", "backwards"]
+)
+def test_a_matrix_is_read_as_its_columns_are(dtype: Any, columns: list[int]) -> None:
+    """Rows of a matrix are read in one pass where its columns lie side by side: over several chunks and a rest."""
+    from sklearn.compose import ColumnTransformer
+
+    X = np.random.default_rng(8).normal(size=(1_100, 33)).astype(dtype)
+    X[::7, ::5] = np.nan
+    model = mlcore.compile(ColumnTransformer([("same", "passthrough", columns)]).fit(X), X[:20])
+    for rows in (1, 2, 15, 16, 17, 511, 512, 513, 1_100):
+        for table in (X[-rows:], np.asfortranarray(X[-rows:]), X[::-1][:rows]):
+            assert bits(model.transform(table)) == bits(table[:, columns])

@@ -27,29 +27,22 @@ double product(T x, double w) {
   return kSkip && x != x ? 0.0 : p;
 }
 
-// sums[r] += the products of `count` columns from `x` on.
+// sums[r] += the products of `count` columns from `x` on, zeros standing in for those that a group lacks.
 template <bool kSkip, class T>
 void add_group(const T* x, int64_t stride, int64_t rows, const T* weights, int64_t count, double* sums) {
+  static constexpr T kZeros[kTile] = {};
   double w[kGroup];
   const T* column[kGroup];
   for (int64_t k = 0; k < kGroup; ++k) {
     w[k] = k < count ? static_cast<double>(weights[k]) : 0.0;
-    column[k] = x + (k < count ? k : 0) * stride;
-  }
-  if (count == kGroup) {
-    for (int64_t r = 0; r < rows; ++r) {
-      const double a = product<kSkip>(column[0][r], w[0]) + product<kSkip>(column[1][r], w[1]);
-      const double b = product<kSkip>(column[2][r], w[2]) + product<kSkip>(column[3][r], w[3]);
-      const double c = product<kSkip>(column[4][r], w[4]) + product<kSkip>(column[5][r], w[5]);
-      const double d = product<kSkip>(column[6][r], w[6]) + product<kSkip>(column[7][r], w[7]);
-      sums[r] += (a + b) + (c + d);
-    }
-    return;
+    column[k] = k < count ? x + k * stride : kZeros;
   }
   for (int64_t r = 0; r < rows; ++r) {
-    double p[kGroup] = {};
-    for (int64_t k = 0; k < count; ++k) p[k] = product<kSkip>(column[k][r], w[k]);
-    sums[r] += ((p[0] + p[1]) + (p[2] + p[3])) + ((p[4] + p[5]) + (p[6] + p[7]));
+    const double a = product<kSkip>(column[0][r], w[0]) + product<kSkip>(column[1][r], w[1]);
+    const double b = product<kSkip>(column[2][r], w[2]) + product<kSkip>(column[3][r], w[3]);
+    const double c = product<kSkip>(column[4][r], w[4]) + product<kSkip>(column[5][r], w[5]);
+    const double d = product<kSkip>(column[6][r], w[6]) + product<kSkip>(column[7][r], w[7]);
+    sums[r] += (a + b) + (c + d);
   }
 }
 

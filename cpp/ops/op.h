@@ -53,6 +53,9 @@ class Step {
     (void)rows;
     return 0;
   }
+  // Whether the step reads so many constants that it pays to take more rows through it than fit into the
+  // first-level cache.
+  virtual bool wants_many_rows() const { return false; }
 };
 
 // Typed, checked access to a node while it is validated or lowered. Every read marks the name as known;

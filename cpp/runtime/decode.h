@@ -2,7 +2,9 @@
 // read.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,5 +40,16 @@ namespace mlcore {
 // column, row and value. Neither allocates (unless it throws) nor locks.
 [[gnu::visibility("default")]] void decode(const ColumnSpec& spec, const ColumnView& column, int64_t first,
                                            int64_t n, DType as, void* out);
+
+// A schema column and the table's column that fills it; null where the plan reads none.
+struct DecodeInput {
+  const ColumnSpec* spec;
+  const ColumnView* column;
+};
+
+// Decodes those of `inputs` that `columns` names, side by side; false, with nothing done, unless they are
+// float columns of one row-major matrix.
+bool decode_matrix(std::span<const DecodeInput> inputs, std::span<const int32_t> columns, int64_t first,
+                   int64_t n, DType as, std::byte* out);
 
 }  // namespace mlcore

@@ -10,17 +10,25 @@ namespace {
 class BatchSource final : public Source {
  public:
   BatchSource(const Program& program, const std::vector<bool>& used, const Batch& batch)
-      : program_(program), batch_(batch), bound_(bind_columns(program.schema, used, batch)) {}
+      : inputs_(program.schema.size()) {
+    const std::vector<int32_t> bound = bind_columns(program.schema, used, batch);
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      if (bound[i] >= 0) inputs_[i] = {&program.schema[i], &batch.column(static_cast<size_t>(bound[i]))};
+  }
 
   void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const override {
-    const auto index = static_cast<size_t>(column);
-    decode(program_.schema[index], batch_.column(static_cast<size_t>(bound_[index])), first, n, dtype, out);
+    const DecodeInput& input = inputs_[static_cast<size_t>(column)];
+    decode(*input.spec, *input.column, first, n, dtype, out);
+  }
+
+  void read_columns(std::span<const int32_t> columns, int64_t first, int64_t n, DType dtype,
+                    std::byte* out) const override {
+    if (!decode_matrix(inputs_, columns, first, n, dtype, out))
+      Source::read_columns(columns, first, n, dtype, out);
   }
 
  private:
-  const Program& program_;
-  const Batch& batch_;
-  std::vector<int32_t> bound_;
+  std::vector<DecodeInput> inputs_;
 };
 
 class InOrderSource final : public Source {

@@ -9,7 +9,11 @@
 namespace mlcore {
 namespace {
 
-constexpr size_t kArenaTarget = size_t{512} << 10;  // bytes; a chunk's blocks should stay in the L2 cache
+// Bytes of a chunk's blocks, which should stay in the first-level cache; in the second, where a step wants
+// many rows.
+constexpr size_t kArenaTarget = size_t{24} << 10;
+constexpr size_t kLargeArenaTarget = size_t{512} << 10;
+constexpr int64_t kMinChunkRows = 64;  // a chunk costs a call per node
 constexpr int64_t kMaxChunkRows = 512;
 constexpr size_t kAlign = 64;
 
@@ -64,6 +68,14 @@ void transpose(const BlockView& block, T* destination) {
 }
 
 }  // namespace
+
+void Source::read_columns(std::span<const int32_t> columns, int64_t first, int64_t n, DType dtype,
+                          std::byte* out) const {
+  for (int32_t column : columns) {
+    read(column, first, n, dtype, out);
+    out += size_of(dtype) * static_cast<size_t>(n);
+  }
+}
 
 std::byte* Workspace::reserve(size_t bytes) {
   if (arena_.size() < bytes + kAlign) arena_.resize(bytes + kAlign);
@@ -162,7 +174,14 @@ void Plan::lay_out() {
     }
     places_[i] = {offsets[id], column};
   }
-  const auto rows = static_cast<int64_t>(kArenaTarget / std::max<size_t>(bytes_per_row_, 1));
+  const auto fitting = [&](size_t bytes) {
+    return static_cast<int64_t>(bytes / std::max<size_t>(bytes_per_row_, 1));
+  };
+  const bool many =
+      std::ranges::any_of(steps_, [](const auto& step) { return step && step->wants_many_rows(); });
+  const int64_t rows =
+      many ? fitting(kLargeArenaTarget)
+           : std::min(std::max(fitting(kArenaTarget), kMinChunkRows), fitting(kLargeArenaTarget));
   chunk_rows_ = std::clamp<int64_t>(rows, 1, kMaxChunkRows);
 }
 
@@ -210,12 +229,22 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
       return arena + place.region_offset * static_cast<size_t>(capacity) +
              size_of(nodes[node].type.dtype) * static_cast<size_t>(place.column_offset * n);
     };
+    size_t read_to = 0;  // nodes before this one have been read
     for (size_t i = 0; i < nodes.size(); ++i) {
       if (!workspace.wanted_[i]) continue;
       const Node& node = nodes[i];
       const MutableBlock output{address(i), n, node.type.width};
       if (column_of_[i] >= 0) {
-        source.read(column_of_[i], first, n, node.type.dtype, output.data);
+        if (i >= read_to) {
+          // columns that lie side by side are read together
+          const size_t column_bytes = size_of(node.type.dtype) * static_cast<size_t>(n);
+          read_to = i + 1;
+          while (read_to < nodes.size() && column_of_[read_to] >= 0 && workspace.wanted_[read_to] &&
+                 nodes[read_to].type.dtype == node.type.dtype &&
+                 address(read_to) == address(read_to - 1) + column_bytes)
+            ++read_to;
+          source.read_columns({&column_of_[i], read_to - i}, first, n, node.type.dtype, address(i));
+        }
       } else if (steps_[i]) {
         for (size_t k = 0; k < node.inputs.size(); ++k) {
           const auto input = static_cast<size_t>(node.inputs[k]);

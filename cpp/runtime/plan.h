@@ -18,6 +18,9 @@ class Source {
   virtual ~Source() = default;
   // Rows [first, first + n) of a schema column as `dtype` into `out`, which holds n elements.
   virtual void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const = 0;
+  // The same for several columns, whose elements lie side by side in `out`.
+  virtual void read_columns(std::span<const int32_t> columns, int64_t first, int64_t n, DType dtype,
+                            std::byte* out) const;
 };
 
 // The caller's memory for one run at a time; grows on first use and is reused afterwards.
