@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mlcore
 import numpy as np
@@ -237,3 +238,30 @@ def test_provenance_travels() -> None:
     assert again.provenance["user.training_data"] == "sha256:abc"
     assert again.provenance["library.sklearn"]
     assert "with_mean" in again.provenance["parameters"]
+
+
+@pytest.mark.parametrize("learned", [None, np.nan])
+def test_the_none_of_plain_python_is_the_missing_value_that_was_learned(learned: Any) -> None:
+    frame = pd.DataFrame({"job": pd.Series(["a", "b", learned] * 5, dtype=object)})
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(frame)
+    model = mlcore.compile(encoder, frame)
+    expected = encoder.transform(frame.iloc[2:3])
+    assert expected.tolist() == [[0.0, 0.0, 1.0]]
+    assert list(model.row({"job": None}).values()) == expected[0].tolist()
+    for table in ([{"job": None}], {"job": [None]}, [[None]], [(None,)]):
+        assert model.transform(table).tobytes() == expected.tobytes()
+    # an array of objects means what it holds, as for the original
+    for other in (None, np.nan):
+        table = pd.DataFrame({"job": pd.Series([other], dtype=object)})
+        assert model.transform(table).tobytes() == encoder.transform(table).tobytes()
+
+
+def test_none_stays_none_where_both_missing_values_were_learned() -> None:
+    frame = pd.DataFrame({"job": pd.Series(["a", None, np.nan] * 5, dtype=object)})
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(frame)
+    model = mlcore.compile(encoder, frame)
+    for value in (None, np.nan):
+        expected = encoder.transform(pd.DataFrame({"job": pd.Series([value], dtype=object)}))
+        assert expected.sum() == 1.0
+        assert list(model.row({"job": value}).values()) == expected[0].tolist()
+        assert model.transform([{"job": value}]).tobytes() == expected.tobytes()

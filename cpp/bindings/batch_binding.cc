@@ -228,7 +228,8 @@ void register_batch(py::module_& module) {
       .def(py::init<int64_t>(), py::arg("rows"))
       .def("add_array", &BatchBuilder::add_array, py::arg("name"), py::arg("values"),
            py::arg("type") = py::none(), py::arg("mask") = py::none(), py::arg("missing") = "null")
-      .def("add_objects", &BatchBuilder::add_objects, py::arg("name"), py::arg("values"), py::arg("type"))
+      .def("add_objects", &BatchBuilder::add_objects, py::arg("name"), py::arg("values"), py::arg("type"),
+           py::arg("none_is_null") = false)
       .def("add_categorical", &BatchBuilder::add_categorical, py::arg("name"), py::arg("codes"),
            py::arg("categories"), py::arg("missing") = "null")
       .def("add_arrow", &BatchBuilder::add_arrow, py::arg("name"), py::arg("values"),

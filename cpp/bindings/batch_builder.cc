@@ -207,7 +207,8 @@ void BatchBuilder::add_array(std::string name, const py::array& values,
   add(std::move(name), std::move(view)).keep_alive = std::move(keep_alive);
 }
 
-void BatchBuilder::add_objects(std::string name, const py::object& values, const std::string& type) {
+void BatchBuilder::add_objects(std::string name, const py::object& values, const std::string& type,
+                               bool none_is_null) {
   const FpEnvironment environment;
   const Objects objects(values);
   const size_t rows = objects.items.size();
@@ -224,8 +225,9 @@ void BatchBuilder::add_objects(std::string name, const py::object& values, const
   for (size_t i = 0; i < rows; ++i) {
     std::byte* slot = built->values.data() + i * layout.width;
     std::string_view found;
-    const ValueResult result =
+    ValueResult result =
         is_text ? read_text(objects.items[i], found) : read_value(objects.items[i], view.type, slot);
+    if (none_is_null && result.missing == kNone) result.missing = kNull;
     if (result.state == ValueState::wrong) {
       view.storage = Storage::unsupported;
       view.problem = describe_wrong(objects.items[i], result, view.type) + " in row " + text(i);

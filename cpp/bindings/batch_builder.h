@@ -47,7 +47,8 @@ class BatchBuilder {
                  const std::optional<pybind11::array>& mask, const std::string& missing);
   // A list, tuple or object array of Python values, read as `type`. A value that does not fit is reported
   // when the column is bound, with the other problems of the table.
-  void add_objects(std::string name, const pybind11::object& values, const std::string& type);
+  void add_objects(std::string name, const pybind11::object& values, const std::string& type,
+                   bool none_is_null);
   // Codes into the only column of `categories`; a negative code is missing, of kind `missing`.
   void add_categorical(std::string name, const pybind11::array& codes, const BatchBuilder& categories,
                        const std::string& missing);

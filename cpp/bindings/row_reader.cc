@@ -86,8 +86,10 @@ struct RowReader::State {
     } else {
       result = read_value(value, spec.type, row.slots[index].data());
     }
-    row.kinds[index] =
-        result.state == ValueState::missing ? static_cast<uint8_t>(1 + result.missing) : uint8_t{0};
+    // None is how plain Python says null: whichever missing value the step learned, unless it learned both
+    const bool is_null = result.missing == kNone && !spec.distinguishes_missing;
+    const MissingKind missing = is_null ? kNull : result.missing;
+    row.kinds[index] = result.state == ValueState::missing ? static_cast<uint8_t>(1 + missing) : uint8_t{0};
     return result;
   }
 

@@ -33,6 +33,7 @@ class _Column(NamedTuple):
 
     type: str | None
     used: bool = True
+    distinguishes_missing: bool = False
 
 
 class _Table(NamedTuple):
@@ -70,7 +71,9 @@ def batches(data: object, schema: Sequence[Mapping[str, Any]]) -> list[_core.Bat
     Notes
     -----
     Lists and object columns hold Python values, which are checked one by one against the schema's type. Arrays are
-    checked by their dtype. None, NaN and ``pandas.NA`` are missing; a string column remembers which of them it was.
+    checked by their dtype. None, NaN and ``pandas.NA`` are missing. An object column remembers which of them it was, as
+    the original does. ``pandas.NA`` and the None of a list or a dict row are nulls: whichever of None and NaN the step
+    learned, except where it learned both.
 
     Examples
     --------
@@ -105,7 +108,10 @@ def iter_batches(data: object, schema: Sequence[Mapping[str, Any]]) -> Iterator[
     if _is_arrow(data):
         yield from _arrow_batches(data)
         return
-    known = {column["name"]: _Column(column["type"], column.get("used", True)) for column in schema}
+    known = {
+        column["name"]: _Column(column["type"], column.get("used", True), column["distinguishes_missing"])
+        for column in schema
+    }
     yield from _build(_table(data, list(known)), known)
 
 
@@ -406,7 +412,9 @@ def _add_objects(builder: _core.BatchBuilder, name: str, values: Any, column: _C
     if logical is None:
         builder.add_unreadable(name, "values of unknown type")
     else:
-        builder.add_objects(name, values, logical)
+        # None is how plain Python says null; an object array holds what the original would see
+        null = not isinstance(values, np.ndarray) and not column.distinguishes_missing
+        builder.add_objects(name, values, logical, null)
 
 
 def _add_datetimes(
