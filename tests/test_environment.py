@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import mlcore
 import numpy as np
@@ -150,23 +151,39 @@ def test_predict_after_fork(model: mlcore.Model) -> None:
         assert os.waitpid(pid, 0)[1] == 0
 
 
-def test_environment_variables_and_hash_seed(model: mlcore.Model, tmp_path) -> None:
-    path = tmp_path / "m.mlc"
-    model.save(path)
-    np.save(tmp_path / "x.npy", X)
+def _in_another_process(model: mlcore.Model, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Digests of all answers for X and of the artifact, printed by a process of its own."""
+    model.save(folder / "m.mlc")
+    np.save(folder / "x.npy", X)
     script = (
         "import sys, hashlib, numpy as np, mlcore; m = mlcore.load(sys.argv[1]); X = np.load(sys.argv[2]);"
         "answers = [hashlib.sha256(np.asarray(m.call(k, X)).tobytes()).hexdigest() for k in m.methods];"
         "print(answers, m.to_bytes().hex()[-64:])"
     )
-    found = set()
-    for extra in (
-        {"PYTHONHASHSEED": "1"},
-        {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "LC_ALL": "C", "OMP_NUM_THREADS": "7"},
-    ):
-        command = [sys.executable, "-c", script, str(path), str(tmp_path / "x.npy")]
-        found.add(subprocess.run(command, check=True, capture_output=True, env=os.environ | extra).stdout)
-    assert len(found) == 1
+    command = [sys.executable, "-c", script, str(folder / "m.mlc"), str(folder / "x.npy")]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | env)
+
+
+def test_environment_variables_and_hash_seed(model: mlcore.Model, tmp_path: Path) -> None:
+    first = _in_another_process(model, tmp_path, PYTHONHASHSEED="1")
+    second = _in_another_process(model, tmp_path, PYTHONHASHSEED="2", TZ="Asia/Tokyo", LC_ALL="C", OMP_NUM_THREADS="7")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+
+
+@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
+def test_instruction_sets(model: mlcore.Model, tmp_path: Path, level: str) -> None:
+    forced = _in_another_process(model, tmp_path, MLCORE_ISA=level)
+    if forced.returncode == 0:
+        assert forced.stdout == _in_another_process(model, tmp_path).stdout
+    else:
+        assert f"MLCORE_ISA: expected a level of this processor but found '{level}', which it lacks" in forced.stderr
+
+
+def test_an_unknown_instruction_set(tmp_path: Path) -> None:
+    forced = _in_another_process(mlcore.compile(MODELS["trees"], X), tmp_path, MLCORE_ISA="sse9")
+    assert forced.returncode != 0
+    assert "MLCORE_ISA: expected 'baseline', 'avx2' or 'avx512' but found 'sse9'" in forced.stderr
 
 
 def test_import_is_light_and_needs_numpy_only() -> None:

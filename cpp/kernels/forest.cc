@@ -1,10 +1,13 @@
 #include "kernels/forest.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <limits>
 
 #include "kernels/forest_layout.h"
 #include "kernels/forest_walk.h"
+#include "kernels/sliced_layout.h"
 
 namespace mlcore {
 namespace forest {
@@ -18,6 +21,7 @@ constexpr size_t kLargeTileBytes = size_t{256} << 10;
 constexpr size_t kSmallTree = size_t{8} << 10;  // bytes of nodes
 constexpr int64_t kMaxTile = 512;
 constexpr int64_t kFewRows = 4;      // up to here each row walks alone, several trees at a time
+constexpr size_t kMinTable = 16;     // entries of a leaf table, which is read a register at a time
 constexpr size_t kTreesAtOnce = 64;  // of such a walk; at most kMaxTile
 
 int64_t round_up(int64_t rows) { return (rows + kLanes - 1) / kLanes * kLanes; }
@@ -47,7 +51,7 @@ class Evaluator final : public Forest {
   using Float = FloatOf<Key>;
 
  public:
-  Evaluator(const ForestSpec& spec, std::vector<Column> columns)
+  Evaluator(const ForestSpec& spec, std::vector<Column> columns, Isa isa)
       : layout_(build_layout<N>(spec, std::move(columns))),
         rule_(spec.rule),
         outputs_(spec.outputs),
@@ -62,33 +66,162 @@ class Evaluator final : public Forest {
     tile_ = std::clamp(fitting / kLanes * kLanes, kLanes, kMaxTile);
     take_leaves(spec);
     layout_.source = {};
+    kernels_ = &sliced::kernels(isa);
+    slice();
   }
 
   size_t scratch_bytes(int64_t rows) const override {
     const auto tile = static_cast<size_t>(std::min(tile_, round_up(rows)));
-    return key_bytes(tile) + sizeof(uint32_t) * std::max(tile, kTreesAtOnce);
+    const size_t walk = key_bytes(tile) + sizeof(uint32_t) * std::max(tile, kTreesAtOnce);
+    return rows >= sliced_from_ ? std::max(walk, block_places(rows >= large_from_).back()) : walk;
   }
 
   void run(const void* data, int64_t rows, void* out, void* scratch) const override {
     const Run<Key> run{static_cast<const Float*>(data), rows, out};
-    const int64_t tile = std::min(tile_, round_up(rows));
+    start(run);
+    int64_t done = 0;
+    while (rows - done >= sliced_from_) {
+      const bool large = rows - done >= large_from_;
+      const int64_t count = std::min(rows - done, sliced::kRows[large]);
+      run_block(run, done, count, large, scratch);
+      done += count;
+    }
+    walk(run, done, scratch);
+    finish(run);
+  }
+
+ private:
+  enum class Kind : uint8_t { scalar, vector, linear, ids };
+
+  // Rows from `first` on, a tile at a time.
+  void walk(const Run<Key>& run, int64_t first, void* scratch) const {
+    const int64_t tile = std::min(tile_, round_up(run.rows));
     Key* keys = static_cast<Key*>(scratch);
     auto* at =
         reinterpret_cast<uint32_t*>(static_cast<std::byte*>(scratch) + key_bytes(static_cast<size_t>(tile)));
-    start(run);
-    for (int64_t first = 0; first < rows; first += tile) {
-      const int64_t count = std::min(tile, rows - first);
+    for (; first < run.rows; first += tile) {
+      const int64_t count = std::min(tile, run.rows - first);
       make_keys(run, first, count, keys);
       if (count <= kFewRows)
         for (int64_t r = 0; r < count; ++r)
           run_row(run, first + r, keys + static_cast<size_t>(r) * layout_.columns.size(), at);
       else run_tile(run, first, count, keys, at);
     }
-    finish(run);
   }
 
- private:
-  enum class Kind : uint8_t { scalar, vector, linear, ids };
+  static constexpr size_t kBlockRows = 512;
+
+  // Where a block's masks, keys, ranks, bytes, leaf numbers, nodes and keys by row lie, and where they end.
+  std::array<size_t, 8> block_places(bool large) const {
+    const size_t mask_bytes = sizeof(uint64_t) * (large ? 8 : 1);
+    const size_t sizes[] = {sliced_.masks * mask_bytes,
+                            kBlockRows * sizeof(Key),
+                            kBlockRows * sizeof(uint32_t),
+                            kBlockRows,
+                            kBlockRows,
+                            kBlockRows * sizeof(uint32_t),
+                            walks_in_blocks_ ? key_bytes(static_cast<size_t>(sliced::kRows[large])) : 0};
+    std::array<size_t, 8> out{};
+    for (size_t i = 0; i < std::size(sizes); ++i) out[i + 1] = out[i] + (sizes[i] + 63) / 64 * 64;
+    return out;
+  }
+
+  // Rows [first, first + count), at most a block of them.
+  void run_block(const Run<Key>& run, int64_t first, int64_t count, bool large, void* scratch) const {
+    const auto places = block_places(large);
+    auto* memory = static_cast<std::byte*>(scratch);
+    auto* masks = reinterpret_cast<uint64_t*>(memory + places[0]);
+    auto* keys = reinterpret_cast<sliced::SignedKey<Key>*>(memory + places[1]);
+    auto* ranks = reinterpret_cast<uint32_t*>(memory + places[2]);
+    auto* bytes = reinterpret_cast<uint8_t*>(memory + places[3]);
+    auto* index = reinterpret_cast<uint8_t*>(memory + places[4]);
+    auto* at = reinterpret_cast<uint32_t*>(memory + places[5]);
+    auto* row_keys = reinterpret_cast<Key*>(memory + places[6]);
+    kernels_->tests<Key>().run[large](sliced_.slices(layout_.pool.data()), run.data + first, run.rows, count,
+                                      {masks, keys, ranks, bytes});
+    if (walks_in_blocks_) make_keys(run, first, count, row_keys);
+    for (size_t t = 0; t < layout_.trees.size(); ++t) {
+      const sliced::Tree& tree = sliced_.trees[t];
+      if (tree.bits == sliced::kNotSliced) {
+        walk_rows(layout_, layout_.trees[t], row_keys, round_up(count), at);
+        add(run, t, first, count, at);
+        continue;
+      }
+      kernels_->leaves[large](sliced_.splits.data() + tree.first_split, tree.bits, masks, index);
+      if (!tables_.empty()) {
+        add_tables(run, t, first, count, index);
+      } else {
+        const uint32_t* node = sliced_.leaf_nodes.data() + sliced_.first_leaf[t];
+        for (int64_t r = 0; r < count; ++r) at[r] = node[index[r]];
+        add(run, t, first, count, at);
+      }
+    }
+  }
+
+  // Adds the leaves of tree `t`, by their numbers, to rows [first, first + count).
+  void add_tables(const Run<Key>& run, size_t t, int64_t first, int64_t count, const uint8_t* index) const {
+    const uint32_t bits = sliced_.trees[t].bits;
+    const size_t entries = table_entries(bits);
+    const Leaf* table = tables_.data() + first_table_[t];
+    const int64_t begin = kind_ == Kind::scalar ? layout_.trees[t].output : 0;
+    const int64_t end = kind_ == Kind::scalar ? begin + 1 : outputs_;
+    for (int64_t o = begin; o < end; ++o, table += entries) {
+      Leaf* sums = static_cast<Leaf*>(run.out) + o * run.rows + first;
+      if constexpr (std::is_same_v<Leaf, float>) kernels_->add_f32(table, bits, index, count, sums);
+      else kernels_->add_f64(table, bits, index, count, sums);
+    }
+  }
+
+  // Slices the trees and finds out from how many rows on that is faster than walking them.
+  void slice() {
+    sliced_ = sliced::slice(layout_, rule_, kernels_->tests<Key>().max_compares);
+    float walk = 0;
+    for (size_t t = 0; t < layout_.trees.size(); ++t) {
+      if (sliced_.trees[t].bits == sliced::kNotSliced) walks_in_blocks_ = true;
+      else
+        walk += layout_.trees[t].mean_depth * (sizeof(Key) == 8 ? sliced::kStepCost64 : sliced::kStepCost32);
+    }
+    const float large = sliced::cost_of(sliced_, kernels_->costs);
+    if (large >= walk || sliced_.masks > sliced::kMaxMasks) {
+      sliced_ = {};
+      return;
+    }
+    const float small = large * kernels_->costs.small;
+    const auto rows_of = [](int64_t block, float cost, float beside) {
+      return static_cast<int64_t>(static_cast<float>(block) * cost / beside) + 1;
+    };
+    large_from_ = rows_of(sliced::kRows[1], large, std::min(small, walk));
+    sliced_from_ = std::clamp(rows_of(sliced::kRows[0], small, walk), kFewRows + 1, large_from_);
+    fill_tables();
+  }
+
+  static size_t table_entries(uint32_t bits) { return std::max(size_t{1} << bits, kMinTable); }
+
+  void fill_tables() {
+    if (kind_ != Kind::scalar && kind_ != Kind::vector) return;
+    const size_t outputs = kind_ == Kind::scalar ? 1 : static_cast<size_t>(outputs_);
+    size_t total = 0;
+    for (const sliced::Tree& tree : sliced_.trees)
+      if (tree.bits != sliced::kNotSliced) total += outputs * table_entries(tree.bits);
+    // trees may share rows of many outputs, and a file may claim that a million do
+    if (kind_ == Kind::vector && total > kMinTable * leaf_values_.size()) return;
+    tables_.reserve(total);
+    first_table_.resize(layout_.trees.size());
+    for (size_t t = 0; t < layout_.trees.size(); ++t) {
+      const sliced::Tree& tree = sliced_.trees[t];
+      if (tree.bits == sliced::kNotSliced) continue;
+      first_table_[t] = tables_.size();
+      const size_t entries = table_entries(tree.bits);
+      tables_.resize(tables_.size() + outputs * entries);
+      for (size_t leaf = 0; leaf < size_t{1} << tree.bits; ++leaf) {
+        const size_t node = layout_.trees[t].first + sliced_.leaf_nodes[sliced_.first_leaf[t] + leaf];
+        for (size_t o = 0; o < outputs; ++o)
+          tables_[first_table_[t] + o * entries + leaf] =
+              kind_ == Kind::scalar ? node_value_[node]
+                                    : leaf_values_[static_cast<size_t>(node_row_[node]) * outputs + o];
+      }
+    }
+  }
 
   size_t key_bytes(size_t tile) const { return (tile * layout_.columns.size() * sizeof(Key) + 63) / 64 * 64; }
 
@@ -247,22 +380,31 @@ class Evaluator final : public Forest {
   std::vector<int32_t> node_row_;  // per node: row of leaf_values_ or of linear_, or its id
   std::vector<Leaf> leaf_values_;  // [rows, outputs] for vector leaves
   LinearLeaves linear_;
+
+  const sliced::Kernels* kernels_ = nullptr;
+  sliced::Forest<Key> sliced_;
+  // Rows from which slices are used, and large blocks of them.
+  int64_t sliced_from_ = std::numeric_limits<int64_t>::max(), large_from_ = sliced_from_;
+  bool walks_in_blocks_ = false;     // some trees are too large to be sliced
+  std::vector<Leaf> tables_;         // leaf values by leaf number; per tree one table for each output
+  std::vector<size_t> first_table_;  // by tree
 };
 
 template <class N>
-std::unique_ptr<Forest> make(const ForestSpec& spec, std::vector<Column> columns) {
-  if (spec.leaf == DType::f64) return std::make_unique<Evaluator<N, double>>(spec, std::move(columns));
-  return std::make_unique<Evaluator<N, float>>(spec, std::move(columns));
+std::unique_ptr<Forest> make(const ForestSpec& spec, std::vector<Column> columns, Isa isa) {
+  if (spec.leaf == DType::f64) return std::make_unique<Evaluator<N, double>>(spec, std::move(columns), isa);
+  return std::make_unique<Evaluator<N, float>>(spec, std::move(columns), isa);
 }
 
 }  // namespace
 }  // namespace forest
 
-std::unique_ptr<Forest> Forest::build(const ForestSpec& spec) {
+std::unique_ptr<Forest> Forest::build(const ForestSpec& spec, Isa isa) {
   std::vector<forest::Column> columns = forest::columns_of(spec);
-  if (spec.block == DType::f64) return forest::make<forest::Wide64>(spec, std::move(columns));
-  if (forest::fits_narrow(spec, columns)) return forest::make<forest::Narrow32>(spec, std::move(columns));
-  return forest::make<forest::Wide32>(spec, std::move(columns));
+  if (spec.block == DType::f64) return forest::make<forest::Wide64>(spec, std::move(columns), isa);
+  if (forest::fits_narrow(spec, columns))
+    return forest::make<forest::Narrow32>(spec, std::move(columns), isa);
+  return forest::make<forest::Wide32>(spec, std::move(columns), isa);
 }
 
 }  // namespace mlcore

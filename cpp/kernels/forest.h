@@ -38,6 +38,7 @@
 #include <span>
 
 #include "base/types.h"
+#include "kernels/isa.h"
 
 namespace mlcore {
 
@@ -84,7 +85,7 @@ struct ForestSpec {
 class Forest {
  public:
   virtual ~Forest() = default;
-  static std::unique_ptr<Forest> build(const ForestSpec& spec);
+  static std::unique_ptr<Forest> build(const ForestSpec& spec, Isa isa = chosen_isa());
 
   // `data` is a column-major block of `rows` rows; `out` likewise, [rows, outputs] of the leaf type, or
   // [rows, trees] int64 leaf ids. `scratch` has scratch_bytes(rows) bytes, 64-byte aligned.

@@ -115,8 +115,8 @@ class Builder {
     const size_t base = layout_.nodes.size();
     std::vector<uint32_t> depths{0};
     layout_.source.push_back(static_cast<uint32_t>(first));
-    Tree out{static_cast<uint32_t>(base), 0, 0, spec_.tree_output.empty() ? 0 : spec_.tree_output[tree],
-             false};
+    Tree out{
+        static_cast<uint32_t>(base), 0, 0, 0, spec_.tree_output.empty() ? 0 : spec_.tree_output[tree], false};
     uint64_t leaves = 0, leaf_depths = 0;
     for (size_t at = 0; at < depths.size(); ++at) {
       const size_t node = layout_.source[base + at];
@@ -134,6 +134,7 @@ class Builder {
         depths.push_back(depths[at] + 1);
       }
     }
+    out.mean_depth = static_cast<float>(leaf_depths) / static_cast<float>(leaves);
     out.free_steps = free_steps_of(out.depth, leaf_depths, leaves);
     layout_.trees.push_back(out);
   }

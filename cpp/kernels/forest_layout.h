@@ -1,35 +1,21 @@
 // The evaluator's own layout of a forest, and how it is made from the semantic arrays.
 //
-// Every number becomes an unsigned key in the order of the numbers, so that one unsigned compare decides a
-// split, with NaN in the right place and whatever the processor's denormal mode. A node reads a *column*: a
-// feature seen in one of five ways. The children of a node are neighbours and a leaf is its own left child,
-// so one step is
+// A node reads a *column*, a feature seen in one of five ways, as an unsigned key (kernels/forest_keys.h), so
+// that one unsigned compare decides a split. The children of a node are neighbours and a leaf is its own left
+// child, so one step is
 //   node = node.left + (key[node.column] > node.span)
 // without a branch, and a row may take more steps than its path is long.
 #pragma once
 
 #include <array>
-#include <bit>
 #include <compare>
 #include <cstdint>
-#include <limits>
-#include <type_traits>
 #include <vector>
 
 #include "kernels/forest.h"
+#include "kernels/forest_keys.h"
 
 namespace mlcore::forest {
-
-enum class View : uint8_t {
-  nan_right,   // NaN is the largest key
-  nan_left,    // NaN is the smallest key: all others are one larger than in nan_right
-  zero_right,  // like nan_right, and abs(x) <= 1e-35f is NaN
-  zero_left,
-  category,  // a category code: 0 NaN, 1 sent where negatives go, 2 too large for any bitset, c + 3 category
-             // c
-};
-inline constexpr size_t kViews = 5;
-inline constexpr uint32_t kCodeNaN = 0, kCodeNegative = 1, kCodeLarge = 2, kCodeFirst = 3;
 
 struct Column {
   View view;
@@ -58,6 +44,7 @@ struct Tree {
   uint32_t first;       // its root in Layout::nodes
   uint32_t depth;       // steps that bring every row to its leaf
   uint32_t free_steps;  // steps worth taking before asking whether all rows have arrived
+  float mean_depth;     // of its leaves
   int32_t output;
   bool categories;
 };
@@ -79,35 +66,5 @@ bool fits_narrow(const ForestSpec& spec, const std::vector<Column>& columns);
 // Defined for the three kinds of nodes above.
 template <class N>
 Layout<N> build_layout(const ForestSpec& spec, std::vector<Column> columns);
-
-// The float type of a key.
-template <class K>
-using FloatOf = std::conditional_t<sizeof(K) == 4, float, double>;
-
-// A number's key; NaN is the largest of all. -0.0 is one below 0.0, which bounds of splits allow for.
-template <class K>
-K key_of(FloatOf<K> x) {
-  constexpr K kSign = K{1} << (sizeof(K) * 8 - 1);
-  const K bits = std::bit_cast<K>(x);
-  const K flip = static_cast<K>((K{0} - (bits >> (sizeof(K) * 8 - 1))) | kSign);
-  constexpr K kInfinity = std::bit_cast<K>(std::numeric_limits<FloatOf<K>>::infinity());
-  const K nan = (bits & ~kSign) > kInfinity ? static_cast<K>(~K{0}) : K{0};
-  return (bits ^ flip) | nan;
-}
-
-// abs(x) <= 1e-35f
-template <class K>
-bool counts_as_zero(FloatOf<K> x) {
-  constexpr K kSign = K{1} << (sizeof(K) * 8 - 1);
-  return (std::bit_cast<K>(x) & ~kSign) <= std::bit_cast<K>(static_cast<FloatOf<K>>(kZeroAsMissing));
-}
-
-template <class K>
-K category_code(FloatOf<K> x, CategoryRule rule) {
-  if (x != x) return kCodeNaN;
-  if (rule == CategoryRule::lightgbm ? x <= -1 : x < 0) return kCodeNegative;
-  if (x >= static_cast<FloatOf<K>>(kMaxCategory)) return kCodeLarge;
-  return static_cast<K>(static_cast<uint32_t>(static_cast<int32_t>(x)) + kCodeFirst);
-}
 
 }  // namespace mlcore::forest
