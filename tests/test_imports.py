@@ -16,7 +16,7 @@ CPP = {
     "ir": {"base"},
     "kernels": {"base"},
     "ops": {"base", "ir", "kernels"},
-    "runtime": {"base", "ir", "ops"},
+    "runtime": {"base", "ir", "kernels", "ops"},
     "bindings": {"base", "ir", "ops", "runtime"},
 }
 

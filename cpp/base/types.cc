@@ -50,19 +50,6 @@ std::string_view name_in(const Table& table, Key key) {
 
 }  // namespace
 
-size_t size_of(DType type) {
-  switch (type) {
-    case DType::f64:
-    case DType::i64: return 8;
-    case DType::f32:
-    case DType::i32:
-    case DType::u32: return 4;
-    case DType::u8: return 1;
-    case DType::str: return sizeof(StringRef);
-  }
-  return 0;
-}
-
 std::string_view name_of(DType type) { return name_in(kDTypes, type); }
 
 std::optional<DType> dtype_named(std::string_view name) {

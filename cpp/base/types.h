@@ -20,7 +20,19 @@ struct StringRef {
 };
 enum MissingKind : int64_t { kNull = 0, kNone = 1, kNaN = 2 };
 
-size_t size_of(DType type);  // bytes per element; StringRef for str
+// Bytes per element; StringRef for str.
+inline size_t size_of(DType type) {
+  switch (type) {
+    case DType::f64:
+    case DType::i64: return 8;
+    case DType::f32:
+    case DType::i32:
+    case DType::u32: return 4;
+    case DType::u8: return 1;
+    case DType::str: return sizeof(StringRef);
+  }
+  return 0;
+}
 std::string_view name_of(DType type);
 std::optional<DType> dtype_named(std::string_view name);
 

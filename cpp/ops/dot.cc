@@ -6,59 +6,35 @@
 // dtype.
 #include <algorithm>
 
+#include "kernels/block_loops.h"
 #include "ops/all_ops.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
 namespace {
 
-constexpr int64_t kTile = 64;  // rows summed together; their sums stay in the first-level cache
-constexpr int64_t kGroup = 8;
+constexpr int64_t kTile = kDotRows;  // rows summed together; their sums stay in the first-level cache
 
 struct DotArgs {
+  const BlockLoops& loops;
   const void* weights;  // [outputs, width]
   const void* bias;     // [outputs], null for none
 };
-
-// w * x; leaves a missing x out when asked.
-template <bool kSkip, class T>
-double product(T x, double w) {
-  const double p = static_cast<double>(x) * w;
-  return kSkip && x != x ? 0.0 : p;
-}
-
-// sums[r] += the products of `count` columns from `x` on, zeros standing in for those that a group lacks.
-template <bool kSkip, class T>
-void add_group(const T* x, int64_t stride, int64_t rows, const T* weights, int64_t count, double* sums) {
-  static constexpr T kZeros[kTile] = {};
-  double w[kGroup];
-  const T* column[kGroup];
-  for (int64_t k = 0; k < kGroup; ++k) {
-    w[k] = k < count ? static_cast<double>(weights[k]) : 0.0;
-    column[k] = k < count ? x + k * stride : kZeros;
-  }
-  for (int64_t r = 0; r < rows; ++r) {
-    const double a = product<kSkip>(column[0][r], w[0]) + product<kSkip>(column[1][r], w[1]);
-    const double b = product<kSkip>(column[2][r], w[2]) + product<kSkip>(column[3][r], w[3]);
-    const double c = product<kSkip>(column[4][r], w[4]) + product<kSkip>(column[5][r], w[5]);
-    const double d = product<kSkip>(column[6][r], w[6]) + product<kSkip>(column[7][r], w[7]);
-    sums[r] += (a + b) + (c + d);
-  }
-}
 
 template <class T, bool kSkip>
 void blocked(const StepArgs& args, const DotArgs& dot) {
   const BlockView& in = args.inputs[0];
   const T* weights = static_cast<const T*>(dot.weights);
   const T* bias = static_cast<const T*>(dot.bias);
+  const auto add_group = dot.loops.of<T>().add_group[kSkip];
   double sums[kTile];
   for (int64_t first = 0; first < in.rows; first += kTile) {
     const int64_t rows = std::min(kTile, in.rows - first);
     for (int64_t out = 0; out < args.output.width; ++out) {
       for (int64_t r = 0; r < rows; ++r) sums[r] = 0.0;
-      for (int64_t f = 0; f < in.width; f += kGroup)
-        add_group<kSkip>(in.column<T>(f) + first, in.rows, rows, weights + out * in.width + f,
-                         std::min(kGroup, in.width - f), sums);
+      for (int64_t f = 0; f < in.width; f += kDotGroup)
+        add_group(in.column<T>(f) + first, in.rows, rows, weights + out * in.width + f,
+                  std::min(kDotGroup, in.width - f), sums);
       T* result = args.output.column<T>(out) + first;
       if (bias == nullptr)
         for (int64_t r = 0; r < rows; ++r) result[r] = static_cast<T>(sums[r]);
@@ -117,7 +93,7 @@ class DotStep final : public Step {
   }
 
   void run(const StepArgs& args) const override {
-    loop_(args, {weights_.bytes().data(), has_bias_ ? bias_.bytes().data() : nullptr});
+    loop_(args, {loops_, weights_.bytes().data(), has_bias_ ? bias_.bytes().data() : nullptr});
   }
 
  private:
@@ -125,6 +101,7 @@ class DotStep final : public Step {
   Constant bias_;
   bool has_bias_;
   Loop loop_;
+  const BlockLoops& loops_ = block_loops(chosen_isa());
 };
 
 Exactness exactness(const NodeReader& reader) {

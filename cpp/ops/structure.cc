@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 
+#include "kernels/block_loops.h"
 #include "ops/all_ops.h"
 #include "ops/step_support.h"
 
@@ -152,9 +153,7 @@ class CheckStep final : public Step {
     const int64_t count = input.rows * input.width;
     Bits bad = 0;
     if (inf_ && nan_) {
-      // zero times what is not finite is NaN; without a 64-bit comparison, three times as fast on SSE2
-#pragma GCC unroll 8
-      for (int64_t i = 0; i < count; ++i) bad |= magnitude(values[i] * T{0});
+      bad = !all_finite_(values, count);
     } else if (nan_) {
       for (int64_t i = 0; i < count; ++i) bad |= static_cast<Bits>(magnitude(values[i]) > kInf);
     } else if (inf_) {
@@ -189,6 +188,7 @@ class CheckStep final : public Step {
   Blame blame_;
   bool nan_;
   bool inf_;
+  bool (*all_finite_)(const T*, int64_t) = block_loops(chosen_isa()).of<T>().all_finite;
 };
 
 // A NaN among strings, and a null, which may stand for one; a None passes.

@@ -11,6 +11,7 @@
 
 #include "base/types.h"
 #include "ir/program.h"
+#include "kernels/block_loops.h"
 #include "runtime/batch.h"
 
 namespace mlcore {
@@ -45,11 +46,14 @@ namespace mlcore {
 struct DecodeInput {
   const ColumnSpec* spec;
   const ColumnView* column;
+  bool beside = false;  // the next number of the same row-major matrix of floats as the column before
 };
+// Fills `beside`.
+void find_matrices(std::span<DecodeInput> inputs);
 
 // Decodes those of `inputs` that `columns` names, side by side; false, with nothing done, unless they are
-// float columns of one row-major matrix.
-bool decode_matrix(std::span<const DecodeInput> inputs, std::span<const int32_t> columns, int64_t first,
-                   int64_t n, DType as, std::byte* out);
+// neighbours in one matrix.
+bool decode_matrix(const BlockLoops& loops, std::span<const DecodeInput> inputs,
+                   std::span<const int32_t> columns, int64_t first, int64_t n, DType as, std::byte* out);
 
 }  // namespace mlcore

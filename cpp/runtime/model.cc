@@ -9,11 +9,12 @@ namespace {
 
 class BatchSource final : public Source {
  public:
-  BatchSource(const Program& program, const std::vector<bool>& used, const Batch& batch)
-      : inputs_(program.schema.size()) {
-    const std::vector<int32_t> bound = bind_columns(program.schema, used, batch);
+  BatchSource(const Program& program, const Plan& plan, const Batch& batch)
+      : loops_(plan.loops()), inputs_(program.schema.size()) {
+    const std::vector<int32_t> bound = bind_columns(program.schema, plan.used_columns(), batch);
     for (size_t i = 0; i < inputs_.size(); ++i)
       if (bound[i] >= 0) inputs_[i] = {&program.schema[i], &batch.column(static_cast<size_t>(bound[i]))};
+    find_matrices(inputs_);
   }
 
   void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const override {
@@ -23,11 +24,12 @@ class BatchSource final : public Source {
 
   void read_columns(std::span<const int32_t> columns, int64_t first, int64_t n, DType dtype,
                     std::byte* out) const override {
-    if (!decode_matrix(inputs_, columns, first, n, dtype, out))
+    if (!decode_matrix(loops_, inputs_, columns, first, n, dtype, out))
       Source::read_columns(columns, first, n, dtype, out);
   }
 
  private:
+  const BlockLoops& loops_;
   std::vector<DecodeInput> inputs_;
 };
 
@@ -71,6 +73,7 @@ std::vector<std::vector<std::byte>> run_all(const Program& program, const Plan& 
 // file.
 template <class Make>
 std::shared_ptr<const Model> as_artifact(const Make& make) {
+  chosen_isa();  // what it says of the environment is not the file's fault
   try {
     return make();
   } catch (const Error& error) {
@@ -94,7 +97,7 @@ std::shared_ptr<const Model> Model::from_bytes(std::span<const std::byte> bytes)
 
 void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
                 Workspace& workspace) const {
-  const BatchSource source(program_, plan_.used_columns(), batch);
+  const BatchSource source(program_, plan_, batch);
   plan_.run(source, batch.rows(), outputs, destinations, workspace);
 }
 
@@ -104,7 +107,7 @@ void Model::run_in_order(const Batch& batch, std::span<const int32_t> outputs,
 }
 
 Program Model::with_golden(const Batch& batch) const {
-  const BatchSource source(program_, plan_.used_columns(), batch);
+  const BatchSource source(program_, plan_, batch);
   Program program = program_;
   store_golden(program, plan_.used_columns(), source, batch.rows(),
                run_all(program_, plan_, source, batch.rows()));

@@ -12,7 +12,7 @@ namespace {
 // Bytes of a chunk's blocks, which should stay in the first-level cache; in the second, where a step wants
 // many rows.
 constexpr size_t kArenaTarget = size_t{24} << 10;
-constexpr size_t kLargeArenaTarget = size_t{512} << 10;
+constexpr size_t kLargeArenaTarget = size_t{1536} << 10;
 constexpr int64_t kMinChunkRows = 64;  // a chunk costs a call per node
 constexpr int64_t kMaxChunkRows = 512;
 constexpr size_t kAlign = 64;
@@ -174,6 +174,12 @@ void Plan::lay_out() {
     }
     places_[i] = {offsets[id], column};
   }
+  reads_beside_.resize(nodes.size());
+  for (size_t i = 1; i < nodes.size(); ++i)
+    reads_beside_[i] = column_of_[i] >= 0 && column_of_[i - 1] >= 0 &&
+                       nodes[i].type.dtype == nodes[i - 1].type.dtype &&
+                       places_[i].region_offset == places_[i - 1].region_offset &&
+                       places_[i].column_offset == places_[i - 1].column_offset + 1;
   const auto fitting = [&](size_t bytes) {
     return static_cast<int64_t>(bytes / std::max<size_t>(bytes_per_row_, 1));
   };
@@ -200,6 +206,20 @@ void Plan::copy_out(const BlockView& block, DType dtype, int64_t first, void* de
   }
 }
 
+// Columns that lie side by side are read together, by the first of them.
+void Plan::plan_visits(Workspace& workspace) const {
+  const auto& wanted = workspace.wanted_;
+  workspace.visits_.clear();
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (!wanted[i]) continue;
+    size_t columns = 0;
+    if (column_of_[i] >= 0 && !(reads_beside_[i] && wanted[i - 1]))
+      for (columns = 1; i + columns < wanted.size() && reads_beside_[i + columns] && wanted[i + columns];)
+        ++columns;
+    if (columns > 0 || steps_[i] || !outputs_of_[i].empty()) workspace.visits_.push_back({i, columns});
+  }
+}
+
 void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
                std::span<void* const> destinations, Workspace& workspace) const {
   const FpEnvironment environment;
@@ -212,6 +232,7 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
       workspace.wanted_[static_cast<size_t>(node)] = 1;
   }
 
+  plan_visits(workspace);
   const int64_t capacity = std::min(chunk_rows_, rows);
   const size_t values = align_up(bytes_per_row_ * static_cast<size_t>(capacity), kAlign);
   size_t scratch = 0;
@@ -229,22 +250,11 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
       return arena + place.region_offset * static_cast<size_t>(capacity) +
              size_of(nodes[node].type.dtype) * static_cast<size_t>(place.column_offset * n);
     };
-    size_t read_to = 0;  // nodes before this one have been read
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      if (!workspace.wanted_[i]) continue;
+    for (const auto [i, columns] : workspace.visits_) {
       const Node& node = nodes[i];
       const MutableBlock output{address(i), n, node.type.width};
-      if (column_of_[i] >= 0) {
-        if (i >= read_to) {
-          // columns that lie side by side are read together
-          const size_t column_bytes = size_of(node.type.dtype) * static_cast<size_t>(n);
-          read_to = i + 1;
-          while (read_to < nodes.size() && column_of_[read_to] >= 0 && workspace.wanted_[read_to] &&
-                 nodes[read_to].type.dtype == node.type.dtype &&
-                 address(read_to) == address(read_to - 1) + column_bytes)
-            ++read_to;
-          source.read_columns({&column_of_[i], read_to - i}, first, n, node.type.dtype, address(i));
-        }
+      if (columns > 0) {
+        source.read_columns({&column_of_[i], columns}, first, n, node.type.dtype, address(i));
       } else if (steps_[i]) {
         for (size_t k = 0; k < node.inputs.size(); ++k) {
           const auto input = static_cast<size_t>(node.inputs[k]);

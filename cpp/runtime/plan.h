@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/program.h"
+#include "kernels/block_loops.h"
 #include "ops/op.h"
 
 namespace mlcore {
@@ -35,7 +36,12 @@ class Workspace {
   std::byte* reserve(size_t bytes);
 
   std::vector<std::byte> arena_;
-  std::vector<uint8_t> wanted_;      // per node: compute it
+  std::vector<uint8_t> wanted_;  // per node: compute it
+  struct Visit {
+    size_t node;
+    size_t columns;  // to read from this node on; 0 for a step
+  };
+  std::vector<Visit> visits_;        // what to do for each chunk
   std::vector<void*> destinations_;  // per output, null when not asked for
 };
 
@@ -52,6 +58,7 @@ class Plan {
   // Schema columns that some node reads; the others may be absent from a table.
   const std::vector<bool>& used_columns() const { return used_columns_; }
   int64_t chunk_rows() const { return chunk_rows_; }
+  const BlockLoops& loops() const { return loops_; }
 
  private:
   // Where a value lives: a run of columns inside a region of the arena.
@@ -61,13 +68,16 @@ class Plan {
   };
 
   void lay_out();
+  void plan_visits(Workspace& workspace) const;
   void copy_out(const BlockView& block, DType dtype, int64_t first, void* destination) const;
 
   const Program& program_;
+  const BlockLoops& loops_ = block_loops(chosen_isa());
   std::vector<std::unique_ptr<Step>>
       steps_;                       // null for `column`, and for a `concat` whose inputs are in place
   std::vector<int32_t> column_of_;  // per node: schema column that a `column` node reads, else -1
   std::vector<Place> places_;
+  std::vector<uint8_t> reads_beside_;  // per node: a column that lies right after that of the node before
   std::vector<std::vector<int32_t>> needed_;      // per output: nodes to compute, ascending
   std::vector<std::vector<int32_t>> outputs_of_;  // per node: outputs that show it
   std::vector<bool> used_columns_;
