@@ -64,7 +64,7 @@ using Vector = typename VectorOf<T, kCount>::Type;
 template <class T, int kCount, int kStep>
 [[gnu::always_inline]] inline void exchange(Vector<T, kCount>* rows) {
   using Place = typename BitsOf<T>::Type;
-  Vector<Place, kCount> low, high;
+  Vector<Place, kCount> low{}, high{};
   for (int j = 0; j < kCount; ++j) {
     low[j] = (j & kStep) == 0 ? j : kCount + j - kStep;
     high[j] = (j & kStep) == 0 ? j + kStep : kCount + j;

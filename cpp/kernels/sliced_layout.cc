@@ -14,6 +14,9 @@ using forest::Layout;
 constexpr size_t kMaxClassCodes = 1 << 16;             // categories of a column that are put into classes
 constexpr uint64_t kMaxClassWork = uint64_t{1} << 26;  // times its sets
 
+// Words of all sets of categories up to which trees with them are sliced: sorting sets has its price.
+constexpr size_t kMaxSetWords = size_t{1} << 22;
+
 constexpr uint32_t kCachedMasks = 1 << 14;  // of a large block, in the second-level cache
 constexpr float kMemoryCost = 0.012f;       // nanoseconds per row and mask beyond it
 
@@ -37,7 +40,6 @@ bool goes_right(std::span<const uint32_t> set, uint32_t code) {
   return (set[1 + bit / 32] >> (bit % 32)) & 1;
 }
 
-// The tests of one column, each with the place of its mask.
 template <class N>
 class Builder {
   using K = typename N::Key;
@@ -76,8 +78,12 @@ class Builder {
       const size_t size = size_of_tree(layout_, i);
       const size_t leaves = (size + 1) / 2;  // every split has two children
       Tree& tree = out_.trees[i];
-      tree.bits = leaves > kMaxLeaves ? kNotSliced : static_cast<uint32_t>(std::bit_width(leaves - 1));
-      if (tree.bits == kNotSliced) continue;
+      const bool large_sets = layout_.trees[i].categories && layout_.pool.size() > kMaxSetWords;
+      if (leaves > kMaxLeaves || large_sets) {
+        tree.bits = kNotSliced;
+        continue;
+      }
+      tree.bits = static_cast<uint32_t>(std::bit_width(leaves - 1));
       for (size_t node = 0; node < size; ++node)
         if (!is_leaf(nodes, node)) tests_[column_of(nodes[node])].push_back(nodes[node].span);
     }
