@@ -109,7 +109,7 @@ std::unique_ptr<Step> lower_fill(const NodeReader& reader) {
 ValueType validate_is_missing(const NodeReader& reader) {
   reader.expect_inputs(1);
   validate_match(reader);
-  return {reader.dtype("dtype", {DType::f64, DType::f32}), reader.input(0).width};
+  return {reader.dtype("dtype", {DType::f64, DType::f32, DType::i64}), reader.input(0).width};
 }
 
 template <class From, class To>
@@ -123,8 +123,9 @@ std::unique_ptr<Step> is_missing_step(const NodeReader& reader) {
 }
 
 std::unique_ptr<Step> lower_is_missing(const NodeReader& reader) {
-  const DType to = reader.dtype("dtype", {DType::f64, DType::f32});
-  return for_block(reader.input(0).dtype, [&](auto from) {
+  const DType to = reader.dtype("dtype", {DType::f64, DType::f32, DType::i64});
+  return for_block(reader.input(0).dtype, [&](auto from) -> std::unique_ptr<Step> {
+    if (to == DType::i64) return is_missing_step<decltype(from), int64_t>(reader);
     return for_float(to, [&](auto out) { return is_missing_step<decltype(from), decltype(out)>(reader); });
   });
 }

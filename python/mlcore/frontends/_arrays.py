@@ -62,8 +62,10 @@ def present(frame: Frame, ctx: Context) -> Frame:
     """Refuse missing values in integer, boolean and time columns of the table.
 
     One missing value makes floats or objects of the whole column in the original, and with it other numbers of the
-    other columns; where that matters the batch is refused. 64-bit integers are read exactly.
+    other columns; where that matters the batch is refused. 64-bit integers are read exactly, and so is all that
+    stands beside them in an array of integers.
     """
+    whole = frame.array_dtype().kind in "iu"
     parts = []
     for part in frame.parts:
         kind = None if part.column is None else part.column.logical
@@ -74,7 +76,7 @@ def present(frame: Frame, ctx: Context) -> Frame:
         if part.column is None or kind is None or kind_dtype(kind).kind not in "iub":
             parts.append(part)
             continue
-        if kind == "int64":
+        if kind == "int64" or whole:
             value = ctx.raw_value(part.column, "i64")
         else:
             value = check(ctx, ctx.raw_value(part.column, "f64"), inf=True)
@@ -84,11 +86,13 @@ def present(frame: Frame, ctx: Context) -> Frame:
 
 
 def wide_integers(frame: Frame) -> bool:
-    """Whether every column is held as 64-bit integers, so that the frame can be read without rounding."""
+    """Whether every column is of integers or booleans, which are read without rounding as 64-bit integers."""
     return all(
         part.value.dtype == "i64"
         if part.value is not None
-        else part.column is not None and part.column.logical == "int64"
+        else part.column is not None
+        and part.column.logical is not None
+        and kind_dtype(part.column.logical).kind in "iub"
         for part in frame.parts
     )
 

@@ -214,6 +214,15 @@ class Frame:
         """``"f32"`` where scikit-learn's ``check_array(dtype=FLOAT_DTYPES)`` keeps float32, else ``"f64"``."""
         return "f32" if self.array_dtype() == np.float32 else "f64"
 
+    def refuse_rounding(self) -> None:
+        """Refuse 64-bit integers in an integer array of which a part is already held as floats."""
+        wide = (part.value.dtype if part.value is not None else part.column.logical for part in self.parts)  # type: ignore[union-attr]
+        if any(kind in ("i64", "int64", "uint64") for kind in wide):
+            self.ctx.refuse(
+                "64-bit integers beside integers that are held as floats",
+                alternative="convert the columns to float64 first",
+            )
+
     def output(self, names: Sequence[str] | None = None) -> Output:
         """The whole frame as the array that the original's ``transform`` returns; refuses strings beside numbers."""
         dtype = self.array_dtype()
@@ -228,8 +237,12 @@ class Frame:
             block = "str"
         elif dtype == np.float32:
             block = "f32"
+        elif dtype.kind in "iu" and held <= {"i64"}:
+            block = "i64"
         else:
-            block = "i64" if dtype.kind in "iu" and held <= {"i64"} else "f64"
+            if dtype.kind in "iu":
+                self.refuse_rounding()
+            block = "f64"
         if names is None:
             names = self.names if self.names is not None else [f"x{index}" for index in range(self.width)]
         return Output(self.block(block), str(dtype), names=list(names))

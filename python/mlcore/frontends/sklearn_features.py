@@ -198,9 +198,11 @@ def _function(estimator: Any, frame: Frame, ctx: Context) -> Frame:
 
 def _validated(estimator: Any, frame: Frame, name: str | None, ctx: Context) -> Frame:
     dtype = numeric_dtype(frame, ctx)
-    if name is None and dtype == np.int64 and wide_integers(frame):
+    if name is None and dtype.kind in "iu" and wide_integers(frame):
         value = frame.block("i64")
     else:
+        if name is None and dtype.kind in "iu":
+            frame.refuse_rounding()
         value = check(ctx, present(frame, ctx).block("f32" if dtype == np.float32 else "f64"))
     value, dtype = _apply(estimator.func, name, value, dtype, ctx)
     result = Frame(ctx, [_part(value, dtype)], sparse=frame.sparse, explicit_zeros=frame.explicit_zeros)

@@ -235,7 +235,9 @@ def _imputer(estimator: Any, frame: Frame, ctx: Context) -> Frame:
             value = ctx.node("fill", [value], attrs={"match": match}, constants={"value": constant, **constants})
         parts.append(Part(value=value, dtype=_tag(dtype, value.dtype)))
     if estimator.indicator_ is not None:
-        mask = _masks(blocks, estimator.indicator_.features_, marker, "f32" if dtype == np.float32 else "f64", ctx)
+        # beside integers the mask is one of integers too
+        held = "i64" if dtype.kind in "iu" else "f32" if dtype == np.float32 else "f64"
+        mask = _masks(blocks, estimator.indicator_.features_, marker, held, ctx)
         if mask is not None:
             parts.append(Part(value=mask, dtype=_tag(dtype, mask.dtype)))
     return emit(estimator, parts, ctx, sparse=frame.sparse, explicit_zeros=zeros, empty=dtype)

@@ -24,13 +24,16 @@ def _select(estimator: Any, frame: Frame, ctx: Context) -> Frame:
     dtype = numeric_dtype(frame, ctx)
     if dtype.kind not in "fiub":
         ctx.refuse(f"columns of dtype {dtype}", alternative="cast them to a number")
-    if dtype.kind != "f" or dtype == np.float32:
-        frame = present(frame, ctx)
-    exact = dtype == np.int64 and wide_integers(frame)
+    exact = dtype.kind in "iu" and wide_integers(frame)
+    if not exact:
+        if dtype.kind in "iu" or frame.array_dtype().kind == "O":
+            frame.refuse_rounding()
+        if dtype.kind != "f" or dtype == np.float32:
+            frame = present(frame, ctx)
     value = frame.block("i64" if exact else "f32" if dtype == np.float32 else "f64")
     if not estimator.__sklearn_tags__().input_tags.allow_nan:
         value = check(ctx, value)
-    tag = None if exact or dtype.kind == "f" else str(dtype)
+    tag = None if (dtype == np.int64 and exact) or dtype.kind == "f" else str(dtype)
     whole = Frame(ctx, [Part(value=value, dtype=tag)], sparse=frame.sparse, explicit_zeros=frame.explicit_zeros)
     selected = whole.take(support)
     zeros = frame.explicit_zeros
