@@ -63,12 +63,12 @@ $(VENV)/tools: requirements/ci.txt
 SOURCES := $(shell find cpp python tests/cpp -name '*.cc' -o -name '*.h' -o -name '*.py' -o -name '*.pyi')
 $(VENV)/installed: $(VENV)/tools $(SOURCES) CMakeLists.txt pyproject.toml
 	$(BIN)/pip wheel . --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir build/dist \
-		-C build-dir=$(BUILD) -C cmake.define.MLCORE_TESTS=ON $(LAUNCHER)
+		--config-settings=build-dir=$(BUILD) --config-settings=cmake.define.MLCORE_TESTS=ON $(LAUNCHER)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
 		$$(ls -t build/dist/mlcore-*.whl | head -1)
 	@touch $@
 
-LAUNCHER = $(shell command -v ccache >/dev/null && echo -C cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache)
+LAUNCHER = $(shell command -v ccache >/dev/null && echo --config-settings=cmake.define.CMAKE_CXX_COMPILER_LAUNCHER=ccache)
 SITE = $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 LOCK := $(if $(shell command -v flock),flock build/lock,)
 
@@ -77,7 +77,7 @@ define build
 @mkdir -p build
 @$(LOCK) sh -c '$(BIN)/cmake --preset $(1) -DCMAKE_PREFIX_PATH="$(SITE)" -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja \
 	-DPython_EXECUTABLE=$(BIN)/python -Dpybind11_DIR="$(SITE)/pybind11/share/cmake/pybind11" \
-	$(patsubst cmake.define.%,-D%,$(filter cmake.define.%,$(LAUNCHER))) \
+	$(patsubst --config-settings=cmake.define.%,-D%,$(LAUNCHER)) \
 	>build/configure.log 2>&1 || { cat build/configure.log; exit 1; }; $(BIN)/cmake --build --preset $(1) -j $(JOBS)'
 endef
 
