@@ -251,7 +251,8 @@ class Generator {
         Constants constants;
         if (match == "value") constants.emplace_back("match_value", values_of(type, size(1)));
         if (dice_.one_in(2))
-          return node("is_missing", {block}, {{"match", match}, {"dtype", word({"f64", "f32", "i64"})}}, constants);
+          return node("is_missing", {block}, {{"match", match}, {"dtype", word({"f64", "f32", "i64"})}},
+                      constants);
         constants.emplace_back("value", values_of(type, size(type.width)));
         return node("fill", {block}, {{"match", match}}, constants);
       }
