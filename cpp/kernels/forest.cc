@@ -109,10 +109,9 @@ class Evaluator final : public Forest {
     }
   }
 
-  static constexpr size_t kBlockRows = 512;
-
   // Where a block's masks, keys, ranks, bytes, leaf numbers, nodes and keys by row lie, and where they end.
   std::array<size_t, 8> block_places(bool large) const {
+    constexpr auto kBlockRows = static_cast<size_t>(sliced::kRows[1]);
     const size_t mask_bytes = sizeof(uint64_t) * (large ? 8 : 1);
     const size_t sizes[] = {sliced_.masks * mask_bytes,
                             kBlockRows * sizeof(Key),
@@ -279,29 +278,24 @@ class Evaluator final : public Forest {
     for (int64_t i = 0; i < outputs_ * run.rows; ++i) out[i] /= divisor_;
   }
 
-  template <class View>
-  void view_keys(const Run<Key>& run, int64_t first, int64_t count, forest::View which, Key* keys,
-                 const View& view) const {
+  template <View kView>
+  void view_keys(const Run<Key>& run, int64_t first, int64_t count, Key* keys) const {
     const size_t stride = layout_.columns.size();
-    const auto v = static_cast<size_t>(which);
-    for (size_t c = layout_.view_begin[v]; c < layout_.view_begin[v + 1]; ++c) {
+    constexpr auto kIndex = static_cast<size_t>(kView);
+    for (size_t c = layout_.view_begin[kIndex]; c < layout_.view_begin[kIndex + 1]; ++c) {
       const Float* x = run.data + layout_.columns[c].feature * run.rows + first;
-      for (int64_t r = 0; r < count; ++r) keys[static_cast<size_t>(r) * stride + c] = view(x[r]);
+      for (int64_t r = 0; r < count; ++r)
+        keys[static_cast<size_t>(r) * stride + c] = key_in<Key, kView>(x[r], rule_);
     }
   }
 
   // Row-major keys of rows [first, first + count); rows up to the next multiple of kLanes get some valid key.
   void make_keys(const Run<Key>& run, int64_t first, int64_t count, Key* keys) const {
-    constexpr Key kNaN = static_cast<Key>(~Key{0});
-    view_keys(run, first, count, View::nan_right, keys, [](Float x) { return key_of<Key>(x); });
-    view_keys(run, first, count, View::nan_left, keys,
-              [](Float x) { return static_cast<Key>(key_of<Key>(x) + 1); });
-    view_keys(run, first, count, View::zero_right, keys,
-              [](Float x) { return counts_as_zero<Key>(x) ? kNaN : key_of<Key>(x); });
-    view_keys(run, first, count, View::zero_left, keys,
-              [](Float x) { return static_cast<Key>((counts_as_zero<Key>(x) ? kNaN : key_of<Key>(x)) + 1); });
-    view_keys(run, first, count, View::category, keys,
-              [this](Float x) { return category_code<Key>(x, rule_); });
+    view_keys<View::nan_right>(run, first, count, keys);
+    view_keys<View::nan_left>(run, first, count, keys);
+    view_keys<View::zero_right>(run, first, count, keys);
+    view_keys<View::zero_left>(run, first, count, keys);
+    view_keys<View::category>(run, first, count, keys);
     const size_t stride = layout_.columns.size();
     if (count > kFewRows)
       std::memset(keys + static_cast<size_t>(count) * stride, 0,

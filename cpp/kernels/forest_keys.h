@@ -55,4 +55,20 @@ template <class K>
   return static_cast<K>(static_cast<uint32_t>(static_cast<int32_t>(x)) + kCodeFirst);
 }
 
+// The key of a number as a column of view `kView` holds it.
+template <class K, View kView>
+[[gnu::always_inline]] inline K key_in(FloatOf<K> x, CategoryRule rule) {
+  if constexpr (kView == View::category) return category_code<K>(x, rule);
+  constexpr bool kZeroIsNaN = kView == View::zero_right || kView == View::zero_left;
+  const K key = kZeroIsNaN && counts_as_zero<K>(x) ? static_cast<K>(~K{0}) : key_of<K>(x);
+  return kView == View::nan_left || kView == View::zero_left ? static_cast<K>(key + 1) : key;
+}
+
+// Whether a category goes right in a set of Layout::pool: the count of codes, then a bit for each.
+template <class Code>
+[[gnu::always_inline]] inline uint32_t goes_right(const uint32_t* set, Code code) {
+  const auto bit = code < set[0] ? static_cast<uint32_t>(code) : kCodeLarge;
+  return (set[1 + bit / 32] >> (bit % 32)) & 1;
+}
+
 }  // namespace mlcore::forest

@@ -21,10 +21,8 @@ uint32_t step_any(const N* nodes, uint32_t at, const typename N::Key* keys, cons
   const N& node = nodes[at];
   if ((node.column & N::kCategory) == 0)
     return node.left + static_cast<uint32_t>(keys[node.column] > node.span);
-  const uint32_t* bits = pool + node.span;
   const auto code = keys[node.column & static_cast<typename N::Index>(~N::kCategory)];
-  const auto bit = code < bits[0] ? static_cast<uint32_t>(code) : kCodeLarge;
-  return node.left + ((bits[1 + bit / 32] >> (bit % 32)) & 1);
+  return node.left + goes_right(pool + node.span, code);
 }
 
 template <class N>

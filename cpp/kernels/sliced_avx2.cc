@@ -71,9 +71,7 @@ struct Avx2 : Portable {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(ranks + r), at);
     }
   }
-  static void rank(const int64_t* keys, int64_t rows, const int64_t* cuts, uint32_t levels, uint32_t* ranks) {
-    Portable::rank(keys, rows, cuts, levels, ranks);
-  }
+  using Portable::rank;
   static void rank(const int32_t* keys, int64_t rows, const int32_t* cuts, uint32_t levels, uint32_t* ranks) {
     switch (levels) {
       case 3: return rank_levels<3>(keys, rows, cuts, ranks);

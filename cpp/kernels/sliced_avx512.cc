@@ -132,24 +132,18 @@ struct Avx512 : Portable {
     }
   }
 
-  static void choose(uint64_t& to, const uint64_t& select, const uint64_t& left, const uint64_t& right) {
-    Portable::choose(to, select, left, right);
-  }
+  using Portable::choose, Portable::link, Portable::or_and;
   [[gnu::always_inline]] static void choose(Native& to, const Native& select, const Native& left,
                                             const Native& right) {
     to = reinterpret_cast<Native>(_mm512_ternarylogic_epi64(reinterpret_cast<__m512i>(select),
                                                             reinterpret_cast<__m512i>(right),
                                                             reinterpret_cast<__m512i>(left), 0xca));
   }
-  static void or_and(uint64_t& to, const uint64_t& a, const uint64_t& b, const uint64_t& c) {
-    Portable::or_and(to, a, b, c);
-  }
   [[gnu::always_inline]] static void or_and(Native& to, const Native& a, const Native& b, const Native& c) {
     to = reinterpret_cast<Native>(_mm512_ternarylogic_epi64(
         reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b), reinterpret_cast<__m512i>(c), 0xf8));
   }
 
-  static void link(uint64_t& to, const uint64_t& a, const uint64_t& with) { Portable::link(to, a, with); }
   [[gnu::always_inline]] static void link(Native& to, const Native& a, const Native& with) {
     to = reinterpret_cast<Native>(_mm512_ternarylogic_epi64(
         reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(to), reinterpret_cast<__m512i>(with), 0xe8));

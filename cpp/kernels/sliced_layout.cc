@@ -35,11 +35,6 @@ std::span<const uint32_t> set_at(const std::vector<uint32_t>& pool, uint32_t pla
   return {pool.data() + place, 1 + (size_t{pool[place]} + 31) / 32};
 }
 
-bool goes_right(std::span<const uint32_t> set, uint32_t code) {
-  const uint32_t bit = code < set[0] ? code : forest::kCodeLarge;
-  return (set[1 + bit / 32] >> (bit % 32)) & 1;
-}
-
 template <class N>
 class Builder {
   using K = typename N::Key;
@@ -155,7 +150,7 @@ class Builder {
       std::array<std::array<uint32_t, 2>, kMaxClasses> split{};  // class and side: the new class, plus one
       uint32_t found = 0;
       for (uint32_t code = 0; code < codes; ++code) {
-        uint32_t& to = split[class_of[code]][goes_right(set, code)];
+        uint32_t& to = split[class_of[code]][forest::goes_right(set.data(), code)];
         if (to == 0) {
           if (found == kMaxClasses) return false;
           to = ++found;
@@ -176,7 +171,8 @@ class Builder {
       const size_t first = out_.sets.size();
       out_.sets.resize(first + kMaxClasses / 8);
       for (uint32_t c = 0; c < count; ++c)
-        if (goes_right(set, member[c])) out_.sets[first + c / 8] |= static_cast<uint8_t>(1 << (c % 8));
+        if (forest::goes_right(set.data(), member[c]))
+          out_.sets[first + c / 8] |= static_cast<uint8_t>(1 << (c % 8));
     }
     return true;
   }

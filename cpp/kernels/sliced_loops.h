@@ -21,33 +21,25 @@ using Part = typename PartOf<P, kWords>::Type;
 template <class P, int kWords>
 constexpr int kParts = static_cast<int>(kWords * sizeof(uint64_t) / sizeof(Part<P, kWords>));
 
+template <class K, forest::View kView>
+void make_keys_in(CategoryRule rule, const forest::FloatOf<K>* x, int64_t rows, SignedKey<K>* keys) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const K key = forest::key_in<K, kView>(x[r], rule);
+    keys[r] = kView == forest::View::category ? static_cast<SignedKey<K>>(key) : flipped<K>(key);
+  }
+}
+
 // Key or category code of each row; zeros up to a multiple of 64 rows.
 template <class K>
 void make_keys(const Column& column, CategoryRule rule, const forest::FloatOf<K>* x, int64_t rows,
                SignedKey<K>* keys) {
-  using forest::counts_as_zero;
-  using forest::key_of;
   using forest::View;
-  constexpr K kNaN = static_cast<K>(~K{0});
   switch (column.view) {
-    case View::nan_right:
-      for (int64_t r = 0; r < rows; ++r) keys[r] = flipped<K>(key_of<K>(x[r]));
-      break;
-    case View::nan_left:
-      for (int64_t r = 0; r < rows; ++r) keys[r] = flipped<K>(static_cast<K>(key_of<K>(x[r]) + 1));
-      break;
-    case View::zero_right:
-      for (int64_t r = 0; r < rows; ++r)
-        keys[r] = flipped<K>(counts_as_zero<K>(x[r]) ? kNaN : key_of<K>(x[r]));
-      break;
-    case View::zero_left:
-      for (int64_t r = 0; r < rows; ++r)
-        keys[r] = flipped<K>(static_cast<K>((counts_as_zero<K>(x[r]) ? kNaN : key_of<K>(x[r])) + 1));
-      break;
-    case View::category:
-      for (int64_t r = 0; r < rows; ++r)
-        keys[r] = static_cast<SignedKey<K>>(forest::category_code<K>(x[r], rule));
-      break;
+    case View::nan_right: make_keys_in<K, View::nan_right>(rule, x, rows, keys); break;
+    case View::nan_left: make_keys_in<K, View::nan_left>(rule, x, rows, keys); break;
+    case View::zero_right: make_keys_in<K, View::zero_right>(rule, x, rows, keys); break;
+    case View::zero_left: make_keys_in<K, View::zero_left>(rule, x, rows, keys); break;
+    case View::category: make_keys_in<K, View::category>(rule, x, rows, keys); break;
   }
   for (int64_t r = rows; r % 64 != 0; ++r) keys[r] = 0;
 }
@@ -156,11 +148,8 @@ void run_tests(const Slices<K>& slices, const forest::FloatOf<K>* data, int64_t 
           const uint32_t* set = slices.pool + slices.places[column.data + k];
           for (int64_t w = 0; w < words; ++w) {
             uint64_t bits = 0;
-            for (int64_t r = 0; r < 64; ++r) {
-              const auto code = static_cast<uint64_t>(memory.keys[64 * w + r]);
-              const uint64_t bit = code < set[0] ? code : forest::kCodeLarge;
-              bits |= static_cast<uint64_t>((set[1 + bit / 32] >> (bit % 32)) & 1) << r;
-            }
+            for (int64_t r = 0; r < 64; ++r)
+              bits |= uint64_t{forest::goes_right(set, static_cast<uint64_t>(memory.keys[64 * w + r]))} << r;
             masks[k * kWords + w] = bits;
           }
         }

@@ -14,7 +14,7 @@ class BatchSource final : public Source {
     const std::vector<int32_t> bound = bind_columns(program.schema, plan.used_columns(), batch);
     for (size_t i = 0; i < inputs_.size(); ++i)
       if (bound[i] >= 0) inputs_[i] = {&program.schema[i], &batch.column(static_cast<size_t>(bound[i]))};
-    find_matrices(inputs_);
+    if (batch.rows() > 1) find_matrices(inputs_);
   }
 
   void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const override {
