@@ -88,7 +88,7 @@ py::dtype numpy_dtype(DType type) {
 
 // Blocks of the asked outputs for all batches, one after the other, as arrays of shape (rows, width).
 py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batches,
-             const std::vector<int32_t>& outputs) {
+             const std::vector<int32_t>& outputs, bool folded) {
   int64_t rows = 0;
   for (const auto& batch : batches) rows += batch->rows();
   std::vector<py::array> arrays(outputs.size());
@@ -114,7 +114,8 @@ py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batc
         const ValueType type = output_type(model, outputs[i]);
         destinations[i] = starts[i] + size_of(type.dtype) * static_cast<size_t>(done * type.width);
       }
-      model.run(*batch, outputs, destinations, workspace);
+      if (folded) model.run(*batch, outputs, destinations, workspace);
+      else model.run_unfolded(*batch, outputs, destinations, workspace);
       done += batch->rows();
     }
   }
@@ -222,6 +223,20 @@ py::list describe_outputs(const Model& model) {
   return out;
 }
 
+py::list describe_fold(const Model& model) {
+  py::list out;
+  for (const FoldNote& note : model.fold_notes()) {
+    py::dict entry;
+    entry["forest"] = note.forest;
+    entry["feature"] = note.feature;
+    entry["steps"] = note.steps;
+    entry["origin"] = note.origin;
+    entry["outcome"] = note.outcome;
+    out.append(entry);
+  }
+  return out;
+}
+
 py::bytes to_bytes(const Model& model) {
   std::vector<std::byte> bytes;
   {
@@ -250,7 +265,8 @@ void register_model(py::module_& module) {
       .def(
           "save", [](const Model& model, const std::string& path) { save_artifact(model.program(), path); },
           py::arg("path"), py::call_guard<py::gil_scoped_release>())
-      .def("run", &run, py::arg("batches"), py::arg("outputs"))
+      .def("run", &run, py::arg("batches"), py::arg("outputs"), py::arg("folded") = true,
+           "Blocks of the outputs; not `folded`: by the program as the file has it.")
       .def(
           "with_golden",
           [](const Model& model, const std::shared_ptr<Batch>& batch) {
@@ -269,6 +285,8 @@ void register_model(py::module_& module) {
       .def_property_readonly("schema", &describe_schema)
       .def_property_readonly("nodes", &describe_nodes)
       .def_property_readonly("outputs", &describe_outputs)
+      .def_property_readonly("fold_notes", &describe_fold,
+                             "What became of each feature that a forest splits on.")
       .def_property_readonly("golden_rows", [](const Model& model) { return model.program().golden.rows; })
       .def_property_readonly("provenance", [](const Model& model) { return model.program().provenance; });
   py::class_<RowScorer>(module, "RowScorer", "Predicts rows given as Python values.")

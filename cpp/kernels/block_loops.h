@@ -14,6 +14,8 @@ inline constexpr int64_t kDotRows = 64;  // at most so many rows at a time
 template <class T>
 struct NumberLoops {
   bool (*all_finite)(const T* values, int64_t count);
+  // Every value lies between `low` and `high`, or is NaN where `missing` allows that.
+  bool (*all_between)(const T* values, int64_t count, T low, T high, bool missing);
   // sums[r] += ((0 1)(2 3))((4 5)(6 7)), the products of `count` columns, `stride` apart, with `weights`;
   // zeros stand in for those that the group lacks. [1]: a product with NaN counts as zero.
   void (*add_group[2])(const T* x, int64_t stride, int64_t rows, const T* weights, int64_t count,

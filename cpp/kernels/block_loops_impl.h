@@ -28,6 +28,20 @@ bool all_finite(const T* values, int64_t count) {
   return bad == 0;
 }
 
+template <class T>
+bool all_between(const T* values, int64_t count, T low, T high, bool missing) {
+  using Bits = typename BitsOf<T>::Type;
+  const Bits nan_is_bad = missing ? 0 : 1;
+  Bits bad = 0;
+#pragma GCC unroll 8
+  for (int64_t i = 0; i < count; ++i) {
+    const T x = values[i];
+    bad |=
+        static_cast<Bits>(x < low) | static_cast<Bits>(x > high) | (static_cast<Bits>(x != x) & nan_is_bad);
+  }
+  return bad == 0;
+}
+
 template <bool kSkip, class T>
 [[gnu::always_inline]] inline double product(T x, double w) {
   const double p = static_cast<double>(x) * w;
@@ -123,6 +137,7 @@ void read_rows(const char* from, int64_t stride, int64_t rows, int64_t width, T*
 template <class T, int kBytes>
 constexpr NumberLoops<T> number_loops() {
   return {all_finite<T>,
+          all_between<T>,
           {add_group<false, T>, add_group<true, T>},
           read_rows<float, T, kBytes>,
           read_rows<double, T, kBytes>};

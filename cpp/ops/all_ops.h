@@ -28,6 +28,7 @@ extern const OpDef kLinkOp;
 extern const OpDef kNormalizeOp;
 extern const OpDef kOneHotOp;
 extern const OpDef kPolyOp;
+extern const OpDef kRangeOp;
 extern const OpDef kRowNormalizeOp;
 extern const OpDef kSelectOp;
 extern const OpDef kTableOp;

@@ -1,4 +1,6 @@
 // arith, combine, clip, binarize: one number in, one number out, each correctly rounded.
+#include <cmath>
+
 #include "ops/all_ops.h"
 #include "ops/step_support.h"
 
@@ -58,6 +60,26 @@ std::unique_ptr<Step> lower_arith(const NodeReader& reader) {
   const Constant& value = arith_value(reader);
   if (reader.input(0).dtype == DType::f64) return arith_of<double, double>(fn, value);
   return value.type() == DType::f64 ? arith_of<float, double>(fn, value) : arith_of<float, float>(fn, value);
+}
+
+double as_double(const Constant& one) {
+  return one.type() == DType::f64 ? one.as<double>()[0] : static_cast<double>(one.as<float>()[0]);
+}
+
+// With a finite constant no number becomes NaN; a product with zero would be one for infinity.
+Order arith_order(const std::string& fn, double value) {
+  if (!std::isfinite(value)) return Order::lookup;
+  if (fn == "add" || fn == "sub") return Order::rising;
+  if (fn == "rsub") return Order::falling;
+  if (fn == "rdiv" || value == 0) return Order::lookup;
+  return value > 0 ? Order::rising : Order::falling;
+}
+
+std::optional<ColumnStep> arith_column(const NodeReader& reader, int64_t column) {
+  const Constant value = part_of_column(arith_value(reader), column);
+  ColumnStep step = same_op(reader, column, arith_order(arith_fn(reader), as_double(value)));
+  step.constants.emplace("value", value);
+  return step;
 }
 
 // -- combine --------------------------------------------------------------------------------------
@@ -144,6 +166,13 @@ std::unique_ptr<Step> lower_clip(const NodeReader& reader) {
   return for_float(dtype, [&](auto zero) { return clip_step<decltype(zero)>(lo, hi); });
 }
 
+std::optional<ColumnStep> clip_column(const NodeReader& reader, int64_t column) {
+  ColumnStep step = same_op(reader, column, Order::rising);
+  for (const char* name : {"lo", "hi"})
+    step.constants.emplace(name, part_of_column(reader.constant(name, reader.input(0).dtype), column));
+  return step;
+}
+
 // -- binarize -------------------------------------------------------------------------------------
 
 ValueType validate_binarize(const NodeReader& reader) {
@@ -168,11 +197,18 @@ std::unique_ptr<Step> lower_binarize(const NodeReader& reader) {
                    [&](auto zero) { return binarize_step<decltype(zero)>(threshold); });
 }
 
+std::optional<ColumnStep> binarize_column(const NodeReader& reader, int64_t column) {
+  ColumnStep step = same_op(reader, column, Order::rising);
+  step.constants.emplace("threshold", reader.constant("threshold", DType::f64, 1));
+  return step;
+}
+
 }  // namespace
 
-constinit const OpDef kArithOp{"arith", always_exact, validate_arith, lower_arith};
+constinit const OpDef kArithOp{"arith", always_exact, validate_arith, lower_arith, false, arith_column};
 constinit const OpDef kCombineOp{"combine", always_exact, validate_combine, lower_combine};
-constinit const OpDef kClipOp{"clip", always_exact, validate_clip, lower_clip};
-constinit const OpDef kBinarizeOp{"binarize", always_exact, validate_binarize, lower_binarize};
+constinit const OpDef kClipOp{"clip", always_exact, validate_clip, lower_clip, false, clip_column};
+constinit const OpDef kBinarizeOp{"binarize",     always_exact, validate_binarize,
+                                  lower_binarize, false,        binarize_column};
 
 }  // namespace mlcore

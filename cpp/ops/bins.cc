@@ -54,6 +54,16 @@ ValueType validate_bin(const NodeReader& reader) {
   return {reader.dtype("dtype", {DType::f64, DType::f32, DType::i32}), width};
 }
 
+std::optional<ColumnStep> bin_column(const NodeReader& reader, int64_t column) {
+  const auto offsets = reader.constant("offsets", DType::i64).as<int64_t>();
+  const int64_t first = offsets[static_cast<size_t>(column)];
+  const int64_t ends[] = {0, offsets[static_cast<size_t>(column) + 1] - first};
+  ColumnStep step = same_op(reader, column, Order::rising);
+  step.constants.emplace("offsets", Constant(DType::i64, {2}, std::as_bytes(std::span(ends))));
+  step.constants.emplace("edges", part(reader.constant("edges", DType::f64), first, ends[1]));
+  return step;
+}
+
 // A NaN compares false with every edge: both sides are written so that it then lies behind all of them.
 template <bool kRight>
 bool is_before(double edge, double value) {
@@ -211,7 +221,7 @@ std::unique_ptr<Step> lower_interp(const NodeReader& reader) {
 
 }  // namespace
 
-constinit const OpDef kBinOp{"bin", always_exact, validate_bin, lower_bin};
+constinit const OpDef kBinOp{"bin", always_exact, validate_bin, lower_bin, false, bin_column};
 constinit const OpDef kInterpOp{"interp", always_exact, validate_interp, lower_interp};
 
 }  // namespace mlcore

@@ -189,6 +189,14 @@ std::unique_ptr<Step> lower_one_hot(const NodeReader& reader) {
                    [&](auto zero) { return one_hot_step<decltype(zero)>(reader); });
 }
 
+std::optional<ColumnStep> one_hot_column(const NodeReader& reader, int64_t column) {
+  const auto code = static_cast<int32_t>(column);
+  ColumnStep step{0, 0, Order::lookup, "is_missing", {{"match", std::string("value")}}, {}};
+  step.attributes["dtype"] = reader.node().attributes.at("dtype");
+  step.constants.emplace("match_value", Constant(DType::i32, {1}, std::as_bytes(std::span(&code, 1))));
+  return step;
+}
+
 // -- table ----------------------------------------------------------------------------------------
 
 const Constant& table_values(const NodeReader& reader) {
@@ -276,10 +284,32 @@ std::unique_ptr<Step> lower_table(const NodeReader& reader) {
   });
 }
 
+template <class T>
+Constant column_of(const Constant& values, int64_t width, int64_t column) {
+  std::vector<T> out;
+  for (int64_t row = 0; row < values.size() / width; ++row)
+    out.push_back(values.as<T>()[static_cast<size_t>(row * width + column)]);
+  return {values.type(), {static_cast<int64_t>(out.size())}, std::as_bytes(std::span(out))};
+}
+
+std::optional<ColumnStep> table_column(const NodeReader& reader, int64_t column) {
+  const Constant& values = table_values(reader);
+  if (values.type() == DType::str) return std::nullopt;
+  const int64_t width = reader.node().type.width;
+  ColumnStep step = same_op(reader, 0, Order::lookup);
+  step.constants.emplace("values", values.type() == DType::f64   ? column_of<double>(values, width, column)
+                                   : values.type() == DType::f32 ? column_of<float>(values, width, column)
+                                                                 : column_of<int64_t>(values, width, column));
+  if (reader.has_constant("default"))
+    step.constants.emplace("default", part_of_column(reader.constant("default", values.type()), column));
+  return step;
+}
+
 }  // namespace
 
 constinit const OpDef kEncodeOp{"encode", always_exact, validate_encode, lower_encode};
-constinit const OpDef kOneHotOp{"one_hot", always_exact, validate_one_hot, lower_one_hot};
-constinit const OpDef kTableOp{"table", always_exact, validate_table, lower_table};
+constinit const OpDef kOneHotOp{"one_hot",     always_exact, validate_one_hot,
+                                lower_one_hot, false,        one_hot_column};
+constinit const OpDef kTableOp{"table", always_exact, validate_table, lower_table, false, table_column};
 
 }  // namespace mlcore

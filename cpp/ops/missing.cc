@@ -104,6 +104,16 @@ std::unique_ptr<Step> lower_fill(const NodeReader& reader) {
   return for_block(reader.input(0).dtype, [&](auto zero) { return fill_step<decltype(zero)>(reader); });
 }
 
+std::optional<ColumnStep> fill_column(const NodeReader& reader, int64_t column) {
+  const DType dtype = reader.input(0).dtype;
+  if (dtype == DType::str) return std::nullopt;
+  const bool by_value = wanted_by(reader) == Wanted::value;
+  ColumnStep step = same_op(reader, column, by_value ? Order::lookup : Order::rising);
+  step.constants.emplace("value", part_of_column(reader.constant("value", dtype), column));
+  if (by_value) step.constants.emplace("match_value", reader.constant("match_value", dtype));
+  return step;
+}
+
 // -- is_missing -----------------------------------------------------------------------------------
 
 ValueType validate_is_missing(const NodeReader& reader) {
@@ -130,9 +140,19 @@ std::unique_ptr<Step> lower_is_missing(const NodeReader& reader) {
   });
 }
 
+std::optional<ColumnStep> is_missing_column(const NodeReader& reader, int64_t column) {
+  const DType dtype = reader.input(0).dtype;
+  if (dtype == DType::str) return std::nullopt;
+  const bool by_value = wanted_by(reader) == Wanted::value;
+  ColumnStep step = same_op(reader, column, by_value ? Order::lookup : Order::rising);
+  if (by_value) step.constants.emplace("match_value", reader.constant("match_value", dtype));
+  return step;
+}
+
 }  // namespace
 
-constinit const OpDef kFillOp{"fill", always_exact, validate_fill, lower_fill};
-constinit const OpDef kIsMissingOp{"is_missing", always_exact, validate_is_missing, lower_is_missing};
+constinit const OpDef kFillOp{"fill", always_exact, validate_fill, lower_fill, false, fill_column};
+constinit const OpDef kIsMissingOp{"is_missing",     always_exact, validate_is_missing,
+                                   lower_is_missing, false,        is_missing_column};
 
 }  // namespace mlcore

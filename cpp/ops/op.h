@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -110,6 +112,26 @@ enum class Exactness {
   tolerance,  // dot products, exp and log and their kin: within the bound in docs/guarantees
 };
 
+// How the numbers of one column of an op's output follow from those of one column of an input. NaN stands
+// apart: it may become anything.
+enum class Order : uint8_t {
+  same,     // the value itself
+  rising,   // numbers become numbers in the same order, equal ones allowed: a step that is correctly rounded
+  falling,  // the same, the other way round
+  lookup,   // neither is known: only a list of all inputs tells
+};
+
+// An op as it acts on one column: a node of width 1 of op `op`, whose input is column `column` of the op's
+// input number `input`. Order `same` has no node.
+struct ColumnStep {
+  size_t input = 0;
+  int64_t column = 0;
+  Order order = Order::same;
+  std::string op;
+  std::map<std::string, Attribute> attributes;
+  std::map<std::string, Constant> constants;
+};
+
 struct OpDef {
   std::string_view name;
   Exactness (*exactness)(const NodeReader&);
@@ -119,6 +141,9 @@ struct OpDef {
   std::unique_ptr<Step> (*lower)(const NodeReader&);
   // Output shares its input's storage and `run` only looks ("check" and "guard").
   bool in_place = false;
+  // What gives column `column` of the output, where that depends on one column of one input only; null:
+  // never.
+  std::optional<ColumnStep> (*column_step)(const NodeReader&, int64_t column) = nullptr;
 };
 
 inline Exactness always_exact(const NodeReader&) { return Exactness::exact; }

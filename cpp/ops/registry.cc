@@ -9,11 +9,11 @@ namespace {
 
 // Sorted by name: op_named bisects, and listings come out in one order.
 constexpr std::array kAllOps{
-    &kArgmaxOp, &kArithOp,     &kBinOp,    &kBinarizeOp, &kBroadcastOp,    &kCastOp,
-    &kCheckOp,  &kClipOp,      &kColumnOp, &kCombineOp,  &kComplementOp,   &kConcatOp,
-    &kDotOp,    &kEncodeOp,    &kFillOp,   &kGuardOp,    &kInterpOp,       &kIsMissingOp,
-    &kLinkOp,   &kNormalizeOp, &kOneHotOp, &kPolyOp,     &kRowNormalizeOp, &kSelectOp,
-    &kTableOp,  &kThresholdOp, &kTreesOp,  &kUnaryOp,    &kVoteOp,         &kWeightedSumOp,
+    &kArgmaxOp, &kArithOp,  &kBinOp,          &kBinarizeOp,   &kBroadcastOp, &kCastOp,      &kCheckOp,
+    &kClipOp,   &kColumnOp, &kCombineOp,      &kComplementOp, &kConcatOp,    &kDotOp,       &kEncodeOp,
+    &kFillOp,   &kGuardOp,  &kInterpOp,       &kIsMissingOp,  &kLinkOp,      &kNormalizeOp, &kOneHotOp,
+    &kPolyOp,   &kRangeOp,  &kRowNormalizeOp, &kSelectOp,     &kTableOp,     &kThresholdOp, &kTreesOp,
+    &kUnaryOp,  &kVoteOp,   &kWeightedSumOp,
 };
 
 }  // namespace

@@ -75,6 +75,23 @@ struct PerColumn {
   }
 };
 
+// Elements [first, first + count) of a constant of numbers.
+inline Constant part(const Constant& constant, int64_t first, int64_t count) {
+  const size_t size = size_of(constant.type());
+  return {constant.type(),
+          {count},
+          constant.bytes().subspan(static_cast<size_t>(first) * size, static_cast<size_t>(count) * size)};
+}
+// The element of a [w] or [1] constant that belongs to a column.
+inline Constant part_of_column(const Constant& constant, int64_t column) {
+  return part(constant, constant.size() == 1 ? 0 : column, 1);
+}
+
+// The op itself on one column, its constants unchanged.
+inline ColumnStep same_op(const NodeReader& reader, int64_t column, Order order) {
+  return {0, column, order, reader.node().op, reader.node().attributes, {}};
+}
+
 // A constant that must have [w] or [1] elements, none of them NaN.
 template <class T>
 void expect_no_nan(const NodeReader& reader, std::string_view name, const Constant& constant) {

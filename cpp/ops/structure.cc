@@ -71,6 +71,10 @@ std::unique_ptr<Step> lower_cast(const NodeReader& reader) {
   }
 }
 
+std::optional<ColumnStep> cast_column(const NodeReader& reader, int64_t column) {
+  return same_op(reader, column, Order::rising);
+}
+
 // -- concat and select ----------------------------------------------------------------------------
 
 ValueType validate_concat(const NodeReader& reader) {
@@ -99,6 +103,12 @@ std::unique_ptr<Step> lower_concat(const NodeReader& reader) {
   return for_block(reader.input(0).dtype, [](auto zero) { return concat_step<decltype(zero)>(); });
 }
 
+std::optional<ColumnStep> concat_column(const NodeReader& reader, int64_t column) {
+  size_t input = 0;
+  for (; column >= reader.input(input).width; ++input) column -= reader.input(input).width;
+  return ColumnStep{input, column, Order::same, {}, {}, {}};
+}
+
 ValueType validate_select(const NodeReader& reader) {
   reader.expect_inputs(1);
   const auto [dtype, width] = reader.input(0);
@@ -120,6 +130,11 @@ std::unique_ptr<Step> select_step(const Constant& constant) {
 std::unique_ptr<Step> lower_select(const NodeReader& reader) {
   const Constant& indices = reader.constant("indices", DType::i64);
   return for_block(reader.input(0).dtype, [&](auto zero) { return select_step<decltype(zero)>(indices); });
+}
+
+std::optional<ColumnStep> select_column(const NodeReader& reader, int64_t column) {
+  const auto indices = reader.constant("indices", DType::i64).as<int64_t>();
+  return ColumnStep{0, indices[static_cast<size_t>(column)], Order::same, {}, {}, {}};
 }
 
 // -- check ----------------------------------------------------------------------------------------
@@ -227,6 +242,10 @@ std::unique_ptr<Step> lower_check(const NodeReader& reader) {
   });
 }
 
+std::optional<ColumnStep> first_input(const NodeReader&, int64_t column) {
+  return ColumnStep{0, column, Order::same, {}, {}, {}};
+}
+
 // -- guard ----------------------------------------------------------------------------------------
 
 ValueType validate_guard(const NodeReader& reader) {
@@ -263,11 +282,11 @@ std::unique_ptr<Step> lower_broadcast(const NodeReader& reader) {
 }  // namespace
 
 constinit const OpDef kColumnOp{"column", always_exact, validate_column, lower_column};
-constinit const OpDef kCastOp{"cast", always_exact, validate_cast, lower_cast};
-constinit const OpDef kConcatOp{"concat", always_exact, validate_concat, lower_concat};
-constinit const OpDef kSelectOp{"select", always_exact, validate_select, lower_select};
-constinit const OpDef kCheckOp{"check", always_exact, validate_check, lower_check, true};
-constinit const OpDef kGuardOp{"guard", always_exact, validate_guard, lower_guard, true};
+constinit const OpDef kCastOp{"cast", always_exact, validate_cast, lower_cast, false, cast_column};
+constinit const OpDef kConcatOp{"concat", always_exact, validate_concat, lower_concat, false, concat_column};
+constinit const OpDef kSelectOp{"select", always_exact, validate_select, lower_select, false, select_column};
+constinit const OpDef kCheckOp{"check", always_exact, validate_check, lower_check, true, first_input};
+constinit const OpDef kGuardOp{"guard", always_exact, validate_guard, lower_guard, true, first_input};
 constinit const OpDef kBroadcastOp{"broadcast", always_exact, validate_broadcast, lower_broadcast};
 
 }  // namespace mlcore

@@ -1,4 +1,5 @@
 // unary: one function of one number, applied to every element of a block.
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -163,8 +164,19 @@ ValueType validate(const NodeReader& reader) {
 
 std::unique_ptr<Step> lower(const NodeReader& reader) { return std::make_unique<UnaryStep>(reader); }
 
+// A root or a logarithm makes a NaN of some numbers; the rest rises and falls.
+std::optional<ColumnStep> column_step(const NodeReader& reader, int64_t column) {
+  constexpr std::string_view kRising[] = {"sign", "floor", "ceil", "trunc", "rint"};
+  const std::string_view name = function_of(reader).name;
+  const Order order = name == "negative" ? Order::falling
+                      : std::find(std::begin(kRising), std::end(kRising), name) != std::end(kRising)
+                          ? Order::rising
+                          : Order::lookup;
+  return same_op(reader, column, order);
+}
+
 }  // namespace
 
-const OpDef kUnaryOp{"unary", exactness, validate, lower};
+const OpDef kUnaryOp{"unary", exactness, validate, lower, false, column_step};
 
 }  // namespace mlcore

@@ -85,7 +85,29 @@ std::shared_ptr<const Model> as_artifact(const Make& make) {
 
 }  // namespace
 
-Model::Model(Program program) : program_(validated(std::move(program))), plan_(program_) { replay(); }
+Model::Model(Program program)
+    : program_(validated(std::move(program))),
+      fold_(fold(program_)),
+      plan_(fold_.changed ? fold_.program : program_) {
+  replay();
+}
+
+const Plan& Model::original_plan() const {
+  if (!fold_.changed) return plan_;
+  std::call_once(original_once_, [this] { original_ = std::make_unique<Plan>(program_); });
+  return *original_;
+}
+
+template <class Run>
+void Model::run_plan(const Run& run) const {
+  if (fold_.changed) {
+    try {
+      return run(plan_);
+    } catch (const Error&) {
+    }
+  }
+  run(original_plan());
+}
 
 std::shared_ptr<const Model> Model::load(const std::string& path) {
   return as_artifact([&] { return std::make_shared<const Model>(load_artifact(path)); });
@@ -98,12 +120,19 @@ std::shared_ptr<const Model> Model::from_bytes(std::span<const std::byte> bytes)
 void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
                 Workspace& workspace) const {
   const BatchSource source(program_, plan_, batch);
-  plan_.run(source, batch.rows(), outputs, destinations, workspace);
+  run_plan([&](const Plan& plan) { plan.run(source, batch.rows(), outputs, destinations, workspace); });
+}
+
+void Model::run_unfolded(const Batch& batch, std::span<const int32_t> outputs,
+                         std::span<void* const> destinations, Workspace& workspace) const {
+  const BatchSource source(program_, plan_, batch);
+  original_plan().run(source, batch.rows(), outputs, destinations, workspace);
 }
 
 void Model::run_in_order(const Batch& batch, std::span<const int32_t> outputs,
                          std::span<void* const> destinations, Workspace& workspace) const {
-  plan_.run(InOrderSource(program_, batch), batch.rows(), outputs, destinations, workspace);
+  const InOrderSource source(program_, batch);
+  run_plan([&](const Plan& plan) { plan.run(source, batch.rows(), outputs, destinations, workspace); });
 }
 
 Program Model::with_golden(const Batch& batch) const {

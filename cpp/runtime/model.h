@@ -2,12 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "ir/program.h"
 #include "runtime/batch.h"
+#include "runtime/fold.h"
 #include "runtime/plan.h"
 
 namespace mlcore {
@@ -35,14 +37,29 @@ class Model {
   void run_in_order(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
                     Workspace& workspace) const;
 
+  // What became of the features that forests split on.
+  const std::vector<FoldNote>& fold_notes() const { return fold_.notes; }
+  // As `run`, but with the program as the file has it, for comparison.
+  void run_unfolded(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
+                    Workspace& workspace) const;
+
   // This model with the rows of `batch` and what they give now stored as golden rows.
   Program with_golden(const Batch& batch) const;
 
  private:
   void replay() const;
 
+  // Runs `run` with the plan; when that refuses a row, with the plan of the program as it was before it was
+  // folded, which has the last word.
+  template <class Run>
+  void run_plan(const Run& run) const;
+  const Plan& original_plan() const;
+
   Program program_;
+  Fold fold_;
   Plan plan_;
+  mutable std::once_flag original_once_;
+  mutable std::unique_ptr<Plan> original_;
 };
 
 }  // namespace mlcore

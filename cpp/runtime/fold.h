@@ -1,0 +1,32 @@
+// Pull-back: a forest behind feature steps is rewritten to split on the columns that the features come from,
+// so that the steps between need not run (docs/design/0007-pull-back.md).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/program.h"
+
+namespace mlcore {
+
+// What became of one feature that a forest splits on.
+struct FoldNote {
+  std::string forest;   // path of its step
+  std::string feature;  // "x7", or the column it comes from where a name is known
+  std::string steps;    // between the origin and the feature
+  std::string origin;   // "column 'age' (f64)", "codes of column 'city'"
+  std::string outcome;  // "12 cuts", "3 sets of 40 codes", or why it was left as it was
+};
+
+struct Fold {
+  // Gives the same bits as the original for every row that it accepts. It refuses every row that the original
+  // refuses, and maybe others: whoever runs it asks the original then.
+  Program program;
+  bool changed = false;
+  std::vector<FoldNote> notes;
+};
+
+// `program` must be validated.
+Fold fold(const Program& program);
+
+}  // namespace mlcore
