@@ -7,6 +7,7 @@
 #include "ops/op.h"
 #include "runtime/batch.h"
 #include "runtime/model.h"
+#include "runtime/warm_workspace.h"
 
 namespace py = pybind11;
 
@@ -106,7 +107,7 @@ py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batc
   }
   {
     const py::gil_scoped_release release;
-    Workspace workspace;
+    const WarmWorkspace workspace;
     std::vector<void*> destinations(outputs.size());
     int64_t done = 0;
     for (const auto& batch : batches) {
@@ -114,7 +115,7 @@ py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batc
         const ValueType type = output_type(model, outputs[i]);
         destinations[i] = starts[i] + size_of(type.dtype) * static_cast<size_t>(done * type.width);
       }
-      model.run(*batch, outputs, destinations, workspace);
+      model.run(*batch, outputs, destinations, *workspace);
       done += batch->rows();
     }
   }
@@ -266,6 +267,8 @@ void register_model(py::module_& module) {
             return to_python(model.program().constants[index]);
           },
           py::arg("index"))
+      .def_property("threads", &Model::threads, &Model::set_threads,
+                    "Most threads that `run` takes; set 0 for the default.")
       .def_property_readonly("schema", &describe_schema)
       .def_property_readonly("nodes", &describe_nodes)
       .def_property_readonly("outputs", &describe_outputs)

@@ -3,6 +3,7 @@
 #include "ir/artifact.h"
 #include "runtime/decode.h"
 #include "runtime/golden.h"
+#include "runtime/thread_count.h"
 
 namespace mlcore {
 namespace {
@@ -73,7 +74,8 @@ std::vector<std::vector<std::byte>> run_all(const Program& program, const Plan& 
 // file.
 template <class Make>
 std::shared_ptr<const Model> as_artifact(const Make& make) {
-  chosen_isa();  // what it says of the environment is not the file's fault
+  chosen_isa();  // what these say of the environment is not the file's fault
+  threads_of_environment();
   try {
     return make();
   } catch (const Error& error) {
@@ -85,7 +87,10 @@ std::shared_ptr<const Model> as_artifact(const Make& make) {
 
 }  // namespace
 
-Model::Model(Program program) : program_(validated(std::move(program))), plan_(program_) { replay(); }
+Model::Model(Program program)
+    : program_(validated(std::move(program))), plan_(program_), threads_(threads_of_environment()) {
+  replay();
+}
 
 std::shared_ptr<const Model> Model::load(const std::string& path) {
   return as_artifact([&] { return std::make_shared<const Model>(load_artifact(path)); });
@@ -95,10 +100,24 @@ std::shared_ptr<const Model> Model::from_bytes(std::span<const std::byte> bytes)
   return as_artifact([&] { return std::make_shared<const Model>(decode_artifact(bytes)); });
 }
 
+int Model::threads() const {
+  const int threads = threads_.load(std::memory_order_relaxed);
+  return threads > 0 ? threads : available_processors();
+}
+
+void Model::set_threads(int64_t threads) {
+  require(threads >= 0 && threads <= kMaxThreads, ErrorCode::input, "threads: expected an integer from 1 to ",
+          kMaxThreads, ", or 0 for the default, but found ", threads);
+  threads_.store(threads > 0 ? static_cast<int>(threads) : threads_of_environment(),
+                 std::memory_order_relaxed);
+}
+
 void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
                 Workspace& workspace) const {
   const BatchSource source(program_, plan_, batch);
-  plan_.run(source, batch.rows(), outputs, destinations, workspace);
+  // asking the system how many threads there are is not for single rows
+  const int most = batch.rows() > plan_.chunk_rows() ? threads() : 1;
+  plan_.run(source, batch.rows(), outputs, destinations, workspace, most);
 }
 
 void Model::run_in_order(const Batch& batch, std::span<const int32_t> outputs,

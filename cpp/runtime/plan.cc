@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 
 #include "runtime/fp_environment.h"
+#include "runtime/thread_pool.h"
 
 namespace mlcore {
 namespace {
@@ -15,7 +17,9 @@ constexpr size_t kArenaTarget = size_t{24} << 10;
 constexpr size_t kLargeArenaTarget = size_t{1536} << 10;
 constexpr int64_t kMinChunkRows = 64;  // a chunk costs a call per node
 constexpr int64_t kMaxChunkRows = 512;
-constexpr size_t kAlign = 64;
+constexpr size_t kAlign = Arena::kAlign;
+// Nanoseconds of work for which it pays to wake a thread.
+constexpr double kWorthAThread = 50e3;
 
 size_t align_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
 
@@ -77,13 +81,8 @@ void Source::read_columns(std::span<const int32_t> columns, int64_t first, int64
   }
 }
 
-std::byte* Workspace::reserve(size_t bytes) {
-  if (arena_.size() < bytes + kAlign) arena_.resize(bytes + kAlign);
-  const auto address = reinterpret_cast<uintptr_t>(arena_.data());
-  return arena_.data() + (align_up(address, kAlign) - address);
-}
-
-Plan::Plan(const Program& program) : program_(program), used_columns_(program.schema.size()) {
+Plan::Plan(const Program& program)
+    : program_(program), used_columns_(program.schema.size()), row_time_(program.outputs.size()) {
   const size_t count = program.nodes.size();
   steps_.resize(count);
   for (size_t i = 0; i < count; ++i) {
@@ -220,8 +219,39 @@ void Plan::plan_visits(Workspace& workspace) const {
   }
 }
 
+// Rows [first, first + rows), whose blocks lie in `arena`, laid out for `capacity` rows.
+void Plan::run_chunk(const Source& source, int64_t first, int64_t rows, int64_t capacity,
+                     const Workspace& workspace, std::byte* arena) const {
+  const auto& nodes = program_.nodes;
+  const auto address = [&](size_t node) {
+    const Place& place = places_[node];
+    return arena + place.region_offset * static_cast<size_t>(capacity) +
+           size_of(nodes[node].type.dtype) * static_cast<size_t>(place.column_offset * rows);
+  };
+  std::byte* const input_views = arena + align_up(bytes_per_row_ * static_cast<size_t>(capacity), kAlign);
+  auto* inputs = reinterpret_cast<BlockView*>(input_views);
+  std::byte* scratch = input_views + align_up(max_inputs_ * sizeof(BlockView), kAlign);
+  for (const auto [i, columns] : workspace.visits_) {
+    const Node& node = nodes[i];
+    const MutableBlock output{address(i), rows, node.type.width};
+    if (columns > 0) {
+      source.read_columns({&column_of_[i], columns}, first, rows, node.type.dtype, address(i));
+    } else if (steps_[i]) {
+      for (size_t k = 0; k < node.inputs.size(); ++k) {
+        const auto input = static_cast<size_t>(node.inputs[k]);
+        inputs[k] = {address(input), rows, nodes[input].type.width};
+      }
+      steps_[i]->run({{inputs, node.inputs.size()}, output, scratch, first});
+    }
+    for (int32_t index : outputs_of_[i])
+      if (void* destination = workspace.destinations_[static_cast<size_t>(index)])
+        copy_out({output.data, rows, output.width}, node.type.dtype, first, destination);
+  }
+}
+
 void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
-               std::span<void* const> destinations, Workspace& workspace) const {
+               std::span<void* const> destinations, Workspace& workspace, int threads) const {
+  if (rows == 0 || outputs.empty()) return;
   const FpEnvironment environment;
   const auto& nodes = program_.nodes;
   workspace.wanted_.assign(nodes.size(), 0);
@@ -234,39 +264,37 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
 
   plan_visits(workspace);
   const int64_t capacity = std::min(chunk_rows_, rows);
-  const size_t values = align_up(bytes_per_row_ * static_cast<size_t>(capacity), kAlign);
   size_t scratch = 0;
   for (size_t i = 0; i < nodes.size(); ++i)
     if (workspace.wanted_[i] && steps_[i]) scratch = std::max(scratch, steps_[i]->scratch_bytes(capacity));
-  const size_t input_views = align_up(max_inputs_ * sizeof(BlockView), kAlign);
-  std::byte* arena = workspace.reserve(values + input_views + scratch);
-  auto* inputs = reinterpret_cast<BlockView*>(arena + values);
-  std::byte* scratch_memory = arena + values + input_views;
+  const size_t bytes = align_up(bytes_per_row_ * static_cast<size_t>(capacity), kAlign) +
+                       align_up(max_inputs_ * sizeof(BlockView), kAlign) + scratch;
 
-  for (int64_t first = 0; first < rows; first += capacity) {
-    const int64_t n = std::min(capacity, rows - first);
-    const auto address = [&](size_t node) {
-      const Place& place = places_[node];
-      return arena + place.region_offset * static_cast<size_t>(capacity) +
-             size_of(nodes[node].type.dtype) * static_cast<size_t>(place.column_offset * n);
-    };
-    for (const auto [i, columns] : workspace.visits_) {
-      const Node& node = nodes[i];
-      const MutableBlock output{address(i), n, node.type.width};
-      if (columns > 0) {
-        source.read_columns({&column_of_[i], columns}, first, n, node.type.dtype, address(i));
-      } else if (steps_[i]) {
-        for (size_t k = 0; k < node.inputs.size(); ++k) {
-          const auto input = static_cast<size_t>(node.inputs[k]);
-          inputs[k] = {address(input), n, nodes[input].type.width};
-        }
-        steps_[i]->run({{inputs, node.inputs.size()}, output, scratch_memory, first});
-      }
-      for (int32_t index : outputs_of_[i])
-        if (void* destination = workspace.destinations_[static_cast<size_t>(index)])
-          copy_out({output.data, n, output.width}, node.type.dtype, first, destination);
-    }
+  const auto chunk = [&](int64_t index, Arena& arena) {
+    const int64_t first = index * capacity;
+    run_chunk(source, first, std::min(capacity, rows - first), capacity, workspace, arena.reserve(bytes));
+  };
+  const int64_t chunks = (rows + capacity - 1) / capacity;
+  if (chunks == 1 || threads == 1) {
+    for (int64_t index = 0; index < chunks; ++index) chunk(index, workspace.arena_);
+    return;
   }
+  // The first chunk of each run is timed, and the first run waits for it.
+  auto& row_time = row_time_[static_cast<size_t>(outputs.front())];
+  const auto timed_chunk = [&](int64_t index, Arena& arena) {
+    if (index > 0) return chunk(index, arena);
+    const auto start = std::chrono::steady_clock::now();
+    chunk(index, arena);
+    const std::chrono::duration<float, std::nano> taken = std::chrono::steady_clock::now() - start;
+    row_time.store(taken.count() / static_cast<float>(capacity), std::memory_order_relaxed);
+  };
+  int64_t done = 0;
+  if (row_time.load(std::memory_order_relaxed) == 0) timed_chunk(done++, workspace.arena_);
+  const double worth =
+      row_time.load(std::memory_order_relaxed) * static_cast<double>(rows - done * capacity) / kWorthAThread;
+  const int used = worth < threads ? std::max(static_cast<int>(worth), 1) : threads;
+  run_tasks(chunks - done, used, workspace.arena_,
+            [&](int64_t index, Arena& arena) { timed_chunk(index + done, arena); });
 }
 
 }  // namespace mlcore

@@ -1,6 +1,7 @@
 // Plan: a program lowered for this machine. The only way anything is computed.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,10 +11,11 @@
 #include "ir/program.h"
 #include "kernels/block_loops.h"
 #include "ops/op.h"
+#include "runtime/arena.h"
 
 namespace mlcore {
 
-// Where a plan reads its input columns from.
+// Where a plan reads its input columns from; any number of threads may read at once.
 class Source {
  public:
   virtual ~Source() = default;
@@ -31,11 +33,13 @@ class Workspace {
   Workspace(Workspace&&) = default;
   Workspace& operator=(Workspace&&) = default;
 
+  // Gives back what is more than an ordinary plan needs.
+  void trim() { arena_.trim(); }
+
  private:
   friend class Plan;
-  std::byte* reserve(size_t bytes);
 
-  std::vector<std::byte> arena_;
+  Arena arena_;                  // of the calling thread
   std::vector<uint8_t> wanted_;  // per node: compute it
   struct Visit {
     size_t node;
@@ -52,8 +56,10 @@ class Plan {
 
   // Computes `outputs` (indices into program.outputs) for rows [0, rows) of `source`. destinations[i]
   // receives output i as a row-major [rows, width] array of the block's dtype. Throws ErrorCode::input.
+  // Chunks of rows go to at most `threads` threads, where that is worth while; what comes out does not depend
+  // on it.
   void run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
-           std::span<void* const> destinations, Workspace& workspace) const;
+           std::span<void* const> destinations, Workspace& workspace, int threads = 1) const;
 
   // Schema columns that some node reads; the others may be absent from a table.
   const std::vector<bool>& used_columns() const { return used_columns_; }
@@ -69,6 +75,8 @@ class Plan {
 
   void lay_out();
   void plan_visits(Workspace& workspace) const;
+  void run_chunk(const Source& source, int64_t first, int64_t rows, int64_t capacity,
+                 const Workspace& workspace, std::byte* arena) const;
   void copy_out(const BlockView& block, DType dtype, int64_t first, void* destination) const;
 
   const Program& program_;
@@ -84,6 +92,9 @@ class Plan {
   size_t bytes_per_row_ = 0;
   size_t max_inputs_ = 0;
   int64_t chunk_rows_ = 1;
+  // Per output: nanoseconds that a row took when it was last measured, 0 before. Decides how many threads a
+  // run gets, never what it computes.
+  mutable std::vector<std::atomic<float>> row_time_;
 };
 
 }  // namespace mlcore
