@@ -76,6 +76,7 @@ template <class Make>
 std::shared_ptr<const Model> as_artifact(const Make& make) {
   chosen_isa();  // what these say of the environment is not the file's fault
   threads_of_environment();
+  thread_work_of_environment();
   try {
     return make();
   } catch (const Error& error) {
@@ -88,7 +89,10 @@ std::shared_ptr<const Model> as_artifact(const Make& make) {
 }  // namespace
 
 Model::Model(Program program)
-    : program_(validated(std::move(program))), plan_(program_), threads_(threads_of_environment()) {
+    : program_(validated(std::move(program))),
+      plan_(program_),
+      threads_(threads_of_environment()),
+      thread_work_(thread_work_of_environment()) {
   replay();
 }
 
@@ -115,9 +119,9 @@ void Model::set_threads(int64_t threads) {
 void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
                 Workspace& workspace) const {
   const BatchSource source(program_, plan_, batch);
-  // asking the system how many threads there are is not for single rows
+  // one chunk needs no question to the system how many processors there are
   const int most = batch.rows() > plan_.chunk_rows() ? threads() : 1;
-  plan_.run(source, batch.rows(), outputs, destinations, workspace, most);
+  plan_.run(source, batch.rows(), outputs, destinations, workspace, {most, thread_work_});
 }
 
 void Model::run_in_order(const Batch& batch, std::span<const int32_t> outputs,

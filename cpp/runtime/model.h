@@ -52,6 +52,7 @@ class Model {
   Program program_;
   Plan plan_;
   std::atomic<int> threads_;  // 0: as many as the process may keep busy
+  double thread_work_;
 };
 
 }  // namespace mlcore

@@ -18,8 +18,6 @@ constexpr size_t kLargeArenaTarget = size_t{1536} << 10;
 constexpr int64_t kMinChunkRows = 64;  // a chunk costs a call per node
 constexpr int64_t kMaxChunkRows = 512;
 constexpr size_t kAlign = Arena::kAlign;
-// Nanoseconds of work for which it pays to wake a thread.
-constexpr double kWorthAThread = 50e3;
 
 size_t align_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
 
@@ -250,7 +248,7 @@ void Plan::run_chunk(const Source& source, int64_t first, int64_t rows, int64_t 
 }
 
 void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
-               std::span<void* const> destinations, Workspace& workspace, int threads) const {
+               std::span<void* const> destinations, Workspace& workspace, Threading threading) const {
   if (rows == 0 || outputs.empty()) return;
   const FpEnvironment environment;
   const auto& nodes = program_.nodes;
@@ -275,11 +273,11 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
     run_chunk(source, first, std::min(capacity, rows - first), capacity, workspace, arena.reserve(bytes));
   };
   const int64_t chunks = (rows + capacity - 1) / capacity;
-  if (chunks == 1 || threads == 1) {
+  if (chunks == 1 || threading.most == 1) {
     for (int64_t index = 0; index < chunks; ++index) chunk(index, workspace.arena_);
     return;
   }
-  // The first chunk of each run is timed, and the first run waits for it.
+  // how long a row takes is measured on the first chunk of every run; the first run waits for it
   auto& row_time = row_time_[static_cast<size_t>(outputs.front())];
   const auto timed_chunk = [&](int64_t index, Arena& arena) {
     if (index > 0) return chunk(index, arena);
@@ -289,12 +287,14 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
     row_time.store(taken.count() / static_cast<float>(capacity), std::memory_order_relaxed);
   };
   int64_t done = 0;
-  if (row_time.load(std::memory_order_relaxed) == 0) timed_chunk(done++, workspace.arena_);
-  const double worth =
-      row_time.load(std::memory_order_relaxed) * static_cast<double>(rows - done * capacity) / kWorthAThread;
-  const int used = worth < threads ? std::max(static_cast<int>(worth), 1) : threads;
-  run_tasks(chunks - done, used, workspace.arena_,
-            [&](int64_t index, Arena& arena) { timed_chunk(index + done, arena); });
+  if (threading.work > 0 && row_time.load(std::memory_order_relaxed) == 0)
+    timed_chunk(done++, workspace.arena_);
+  const double work = row_time.load(std::memory_order_relaxed) * static_cast<double>(rows - done * capacity);
+  const int threads = work < threading.work * threading.most
+                          ? std::max(static_cast<int>(work / threading.work), 1)
+                          : threading.most;
+  run_tasks(chunks - done, threads, workspace.arena_,
+            [&](int64_t index, Arena& arena) { timed_chunk(done + index, arena); });
 }
 
 }  // namespace mlcore

@@ -49,6 +49,12 @@ class Workspace {
   std::vector<void*> destinations_;  // per output, null when not asked for
 };
 
+// How many threads a run may take. What it computes does not depend on it.
+struct Threading {
+  int most = 1;
+  double work = 0;  // nanoseconds of work for each thread, below which fewer are taken
+};
+
 class Plan {
  public:
   // `program` must be validated and must outlive the plan.
@@ -59,7 +65,7 @@ class Plan {
   // Chunks of rows go to at most `threads` threads, where that is worth while; what comes out does not depend
   // on it.
   void run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
-           std::span<void* const> destinations, Workspace& workspace, int threads = 1) const;
+           std::span<void* const> destinations, Workspace& workspace, Threading threading = {}) const;
 
   // Schema columns that some node reads; the others may be absent from a table.
   const std::vector<bool>& used_columns() const { return used_columns_; }

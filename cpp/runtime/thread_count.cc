@@ -1,6 +1,8 @@
 #include "runtime/thread_count.h"
 
+#if defined(__linux__)
 #include <sched.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -18,6 +20,9 @@ namespace {
 
 // By default no more: what a batch gains from still more threads was never measured.
 constexpr int kMostByDefault = 64;
+
+// Microseconds; to wake a sleeping thread takes 20 to 60 on a virtual machine.
+constexpr int kThreadWork = 100;
 
 template <class T>
 bool parse(std::string_view text, T& value) {
@@ -42,21 +47,29 @@ double quota_of(const std::string& folder) {
   return static_cast<double>(used) / static_cast<double>(of);
 }
 
+int integer_of_environment(const char* name, int least, int most, int otherwise) {
+  const char* found = std::getenv(name);
+  if (found == nullptr || *found == '\0') return otherwise;
+  int value = 0;
+  require(parse(found, value) && value >= least && value <= most, ErrorCode::program, name,
+          ": expected an integer from ", least, " to ", most, " but found ", quoted(found));
+  return value;
+}
+
 int allowed_processors() {
+#if defined(__linux__)
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
   return static_cast<int>(std::thread::hardware_concurrency());
 }
 
 }  // namespace
 
-int threads_of_environment() {
-  const char* wanted = std::getenv("MLCORE_THREADS");
-  if (wanted == nullptr || *wanted == '\0') return 0;
-  int threads = 0;
-  require(parse(wanted, threads) && threads >= 1 && threads <= kMaxThreads, ErrorCode::program,
-          "MLCORE_THREADS: expected an integer from 1 to ", kMaxThreads, " but found ", quoted(wanted));
-  return threads;
+int threads_of_environment() { return integer_of_environment("MLCORE_THREADS", 1, kMaxThreads, 0); }
+
+double thread_work_of_environment() {
+  return 1e3 * integer_of_environment("MLCORE_THREAD_WORK", 0, 1'000'000, kThreadWork);
 }
 
 int processors_by_quota(const std::string& groups, const std::string& mount) {

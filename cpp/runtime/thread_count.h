@@ -11,6 +11,11 @@ inline constexpr int kMaxThreads = 1024;
 // it is an integer from 1 to kMaxThreads.
 int threads_of_environment();
 
+// Nanoseconds of work for each thread that a run takes: the microseconds that the environment variable
+// MLCORE_THREAD_WORK says, else what was measured to pay. Throws ErrorCode::program unless it is an integer
+// from 0 to a second.
+double thread_work_of_environment();
+
 // Processors that this process may keep busy: those it may run on, and no more than its control group's CPU
 // quota pays for; at least 1.
 int available_processors();
