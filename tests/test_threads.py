@@ -282,13 +282,12 @@ model = mlcore.load(sys.argv[1])
 model.threads = 8
 model.predict_proba(np.zeros((20_000, 6)))
 assert len(os.listdir("/proc/self/task")) == 8
-before = os.times()
+before = time.process_time()
 time.sleep(2)
-after = os.times()
-print(after.user + after.system - before.user - before.system)
+print(time.process_time() - before)
 """
     done = _run(script, saved)
-    assert float(done.stdout) <= 0.002 + 0.01, done.stderr  # 0.1 %, and one tick of the clock
+    assert float(done.stdout) <= 0.002, done.stderr  # 0.1 %
 
 
 @pytest.mark.parametrize("end", ["", "raise SystemExit(0)", "os._exit(0)", "sys.exit()"])
@@ -333,7 +332,8 @@ for task in os.listdir("/proc/self/task"):
         continue
     status = open(f"/proc/self/task/{task}/status").read()
     blocked = int(status.split("SigBlk:")[1].split()[0], 16)
-    assert blocked >> (signal.SIGINT - 1) & 1 and blocked >> (signal.SIGTERM - 1) & 1, status
+    assert all(blocked >> (number - 1) & 1 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)), status
+    assert not blocked >> (signal.SIGSEGV - 1) & 1, status
 print("fine")
 """
     done = _run(script, saved)

@@ -11,7 +11,6 @@
 #include <memory>
 #include <mutex>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -97,14 +96,15 @@ void Pool::live() {
 // Makes threads until there are `helpers`. Where the system refuses more, those that exist have to do.
 void Pool::hire(int helpers) {
   if (threads_ >= helpers) return;
-  // signals are for the program's own threads
-  sigset_t all;
+  // signals are for the program's own threads, but for those that a thread's own fault raises
+  sigset_t others;
   sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  sigfillset(&others);
+  for (int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&others, own);
+  pthread_sigmask(SIG_SETMASK, &others, &before);
   try {
     for (; threads_ < helpers; ++threads_) std::thread([this] { live(); }).detach();
-  } catch (const std::system_error&) {
+  } catch (...) {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

@@ -170,10 +170,10 @@ BOOST_AUTO_TEST_CASE(chunks_on_several_threads) {
   // whether a run is spread is decided by the time that a row took before
   const auto spread = [&](double work) {
     SlowNumbers source;
-    source.pause = std::chrono::milliseconds(2);
+    source.pause = std::chrono::milliseconds(20);
     const auto start = std::chrono::steady_clock::now();
     run(source, 8 * chunk, {8, work});
-    return std::chrono::steady_clock::now() - start < std::chrono::milliseconds(8 * 2);
+    return std::chrono::steady_clock::now() - start < std::chrono::milliseconds(8 * 20);
   };
   BOOST_TEST(!spread(1e9));
   BOOST_TEST(spread(1e5));
