@@ -155,6 +155,7 @@ def _mlcore(case: str) -> Engine:
 
     _, seconds = _timed(convert)
     model = mlcore.load(path)
+    model.threads = 1
     if hasattr(table, "iloc"):  # Arrow, the format that mlcore is fed in production
         import pyarrow
 

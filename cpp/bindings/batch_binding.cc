@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "bindings/batch_builder.h"
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "bindings/py_value.h"
 #include "runtime/arrow_export.h"
 #include "runtime/decode.h"
@@ -112,7 +113,7 @@ class PyArrowReader {
   std::shared_ptr<Batch> next() {
     std::optional<Batch> batch;
     {
-      const py::gil_scoped_release release;
+      const GilRelease release;
       const std::scoped_lock lock(mutex_);
       batch = reader_ ? reader_->next() : std::exchange(single_left_, std::nullopt);
     }
@@ -134,7 +135,7 @@ class PyArrowReader {
  private:
   std::optional<ArrowReader> open(const py::object& object) {
     ArrowSource source(object);
-    const py::gil_scoped_release release;
+    const GilRelease release;
     if (source.is_stream) return ArrowReader(&source.stream, level_);
     single_ = import_batch(&source.schema, &source.array, level_);
     single_left_ = single_;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/status.h"
+#include "bindings/gil.h"
 #include "bindings/py_value.h"
 #include "runtime/fp_environment.h"
 
@@ -278,7 +279,7 @@ void BatchBuilder::add_arrow(std::string name, const py::object& values, const s
   const MissingKind kind = missing_kind_named(missing);
   const Validation level = validation_or_refuse(validate);
   ArrowSource source(values);
-  const py::gil_scoped_release release;  // a producer may wait for threads of its own that need the GIL
+  const GilRelease release;  // a producer may wait for threads of its own that need the GIL
   columns_.push_back(source.is_stream
                          ? import_column(std::move(name), &source.stream, kind, level)
                          : import_column(std::move(name), &source.schema, &source.array, kind, level));

@@ -3,10 +3,12 @@
 
 #include "bindings/batch_binding.h"
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "ir/artifact.h"
 #include "ops/op.h"
 #include "runtime/batch.h"
 #include "runtime/model.h"
+#include "runtime/warm_workspace.h"
 
 namespace py = pybind11;
 
@@ -105,8 +107,8 @@ py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batc
     }
   }
   {
-    const py::gil_scoped_release release;
-    Workspace workspace;
+    const GilRelease release;
+    const WarmWorkspace workspace;
     std::vector<void*> destinations(outputs.size());
     int64_t done = 0;
     for (const auto& batch : batches) {
@@ -114,8 +116,8 @@ py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batc
         const ValueType type = output_type(model, outputs[i]);
         destinations[i] = starts[i] + size_of(type.dtype) * static_cast<size_t>(done * type.width);
       }
-      if (folded) model.run(*batch, outputs, destinations, workspace);
-      else model.run_unfolded(*batch, outputs, destinations, workspace);
+      if (folded) model.run(*batch, outputs, destinations, *workspace);
+      else model.run_unfolded(*batch, outputs, destinations, *workspace);
       done += batch->rows();
     }
   }
@@ -155,7 +157,7 @@ py::list RowScorer::predict(RowSlot& slot, const std::vector<int32_t>& outputs) 
     bytes += (size_of(type.dtype) * static_cast<size_t>(type.width) + 15) / 16 * 16;
   }
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     model_->run_in_order(slot.row.batch(), outputs, slot.destinations, slot.workspace);
   }
   py::list out;
@@ -240,7 +242,7 @@ py::list describe_fold(const Model& model) {
 py::bytes to_bytes(const Model& model) {
   std::vector<std::byte> bytes;
   {
-    const py::gil_scoped_release release;
+    const GilRelease release;
     bytes = encode_artifact(model.program());
   }
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -252,25 +254,25 @@ void register_model(py::module_& module) {
   py::class_<Model, std::shared_ptr<Model>>(module, "Model", "An immutable, validated program with its plan.")
       .def_static(
           "load", [](const std::string& path) { return std::const_pointer_cast<Model>(Model::load(path)); },
-          py::arg("path"), py::call_guard<py::gil_scoped_release>())
+          py::arg("path"), py::call_guard<GilRelease>())
       .def_static(
           "from_bytes",
           [](const py::bytes& data) {
             const std::string_view view = data;
-            const py::gil_scoped_release release;
+            const GilRelease release;
             return std::const_pointer_cast<Model>(Model::from_bytes(std::as_bytes(std::span(view))));
           },
           py::arg("data"))
       .def("to_bytes", &to_bytes, "The artifact's bytes.")
       .def(
           "save", [](const Model& model, const std::string& path) { save_artifact(model.program(), path); },
-          py::arg("path"), py::call_guard<py::gil_scoped_release>())
+          py::arg("path"), py::call_guard<GilRelease>())
       .def("run", &run, py::arg("batches"), py::arg("outputs"), py::arg("folded") = true,
            "Blocks of the outputs; not `folded`: by the program as the file has it.")
       .def(
           "with_golden",
           [](const Model& model, const std::shared_ptr<Batch>& batch) {
-            const py::gil_scoped_release release;
+            const GilRelease release;
             return std::make_shared<Model>(model.with_golden(*batch));
           },
           py::arg("batch"), "This model with the rows of `batch` and their outputs stored as golden rows.")
@@ -282,6 +284,8 @@ void register_model(py::module_& module) {
             return to_python(model.program().constants[index]);
           },
           py::arg("index"))
+      .def_property("threads", &Model::threads, &Model::set_threads,
+                    "Most threads that `run` takes; set 0 for the default.")
       .def_property_readonly("schema", &describe_schema)
       .def_property_readonly("nodes", &describe_nodes)
       .def_property_readonly("outputs", &describe_outputs)

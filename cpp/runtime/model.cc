@@ -3,6 +3,7 @@
 #include "ir/artifact.h"
 #include "runtime/decode.h"
 #include "runtime/golden.h"
+#include "runtime/thread_count.h"
 
 namespace mlcore {
 namespace {
@@ -73,7 +74,9 @@ std::vector<std::vector<std::byte>> run_all(const Program& program, const Plan& 
 // file.
 template <class Make>
 std::shared_ptr<const Model> as_artifact(const Make& make) {
-  chosen_isa();  // what it says of the environment is not the file's fault
+  chosen_isa();  // what these say of the environment is not the file's fault
+  threads_of_environment();
+  thread_work_of_environment();
   try {
     return make();
   } catch (const Error& error) {
@@ -88,7 +91,9 @@ std::shared_ptr<const Model> as_artifact(const Make& make) {
 Model::Model(Program program)
     : program_(validated(std::move(program))),
       fold_(fold(program_)),
-      plan_(fold_.changed ? fold_.program : program_) {
+      plan_(fold_.changed ? fold_.program : program_),
+      threads_(threads_of_environment()),
+      thread_work_(thread_work_of_environment()) {
   replay();
 }
 
@@ -117,10 +122,26 @@ std::shared_ptr<const Model> Model::from_bytes(std::span<const std::byte> bytes)
   return as_artifact([&] { return std::make_shared<const Model>(decode_artifact(bytes)); });
 }
 
+int Model::threads() const {
+  const int threads = threads_.load(std::memory_order_relaxed);
+  return threads > 0 ? threads : available_processors();
+}
+
+void Model::set_threads(int64_t threads) {
+  require(threads >= 0 && threads <= kMaxThreads, ErrorCode::input, "threads: expected an integer from 1 to ",
+          kMaxThreads, ", or 0 for the default, but found ", threads);
+  threads_.store(threads > 0 ? static_cast<int>(threads) : threads_of_environment(),
+                 std::memory_order_relaxed);
+}
+
 void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
                 Workspace& workspace) const {
   const BatchSource source(program_, plan_, batch);
-  run_plan([&](const Plan& plan) { plan.run(source, batch.rows(), outputs, destinations, workspace); });
+  // one chunk needs no question to the system how many processors there are
+  const int most = batch.rows() > plan_.chunk_rows() ? threads() : 1;
+  run_plan([&](const Plan& plan) {
+    plan.run(source, batch.rows(), outputs, destinations, workspace, {most, thread_work_});
+  });
 }
 
 void Model::run_unfolded(const Batch& batch, std::span<const int32_t> outputs,

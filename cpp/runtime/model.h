@@ -1,6 +1,8 @@
-// Model: an immutable, validated program with its plan. Usable from any number of threads.
+// Model: an immutable, validated program with its plan. Usable from any number of threads, and itself running
+// on several.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -27,6 +29,12 @@ class Model {
   const Program& program() const { return program_; }
   const std::vector<bool>& used_columns() const { return plan_.used_columns(); }
   int64_t chunk_rows() const { return plan_.chunk_rows(); }
+
+  // Most threads that a run of this model takes; a number from 1 to kMaxThreads. 0 in `set_threads`: as many
+  // as the environment variable MLCORE_THREADS says, else as the process may keep busy. Throws
+  // ErrorCode::input.
+  int threads() const;
+  void set_threads(int64_t threads);
 
   // The table's rows through the plan; see Plan::run for `outputs` and `destinations`.
   void run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
@@ -60,6 +68,8 @@ class Model {
   Plan plan_;
   mutable std::once_flag original_once_;
   mutable std::unique_ptr<Plan> original_;
+  std::atomic<int> threads_;  // 0: as many as the process may keep busy
+  double thread_work_;
 };
 
 }  // namespace mlcore

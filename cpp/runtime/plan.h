@@ -10,10 +10,12 @@
 #include "ir/program.h"
 #include "kernels/block_loops.h"
 #include "ops/op.h"
+#include "runtime/arena.h"
+#include "runtime/route.h"
 
 namespace mlcore {
 
-// Where a plan reads its input columns from.
+// Where a plan reads its input columns from; any number of threads may read at once.
 class Source {
  public:
   virtual ~Source() = default;
@@ -31,18 +33,20 @@ class Workspace {
   Workspace(Workspace&&) = default;
   Workspace& operator=(Workspace&&) = default;
 
+  // Gives back what is more than an ordinary plan needs.
+  void trim() { arena_.trim(); }
+
  private:
   friend class Plan;
-  std::byte* reserve(size_t bytes);
 
-  std::vector<std::byte> arena_;
-  std::vector<uint8_t> wanted_;  // per node: compute it
-  struct Visit {
-    size_t node;
-    size_t columns;  // to read from this node on; 0 for a step
-  };
-  std::vector<Visit> visits_;        // what to do for each chunk
+  Arena arena_;                      // of the calling thread
   std::vector<void*> destinations_;  // per output, null when not asked for
+};
+
+// How many threads a run may take. What it computes does not depend on it.
+struct Threading {
+  int most = 1;
+  double work = 0;  // nanoseconds of work for each thread, below which fewer are taken
 };
 
 class Plan {
@@ -52,38 +56,28 @@ class Plan {
 
   // Computes `outputs` (indices into program.outputs) for rows [0, rows) of `source`. destinations[i]
   // receives output i as a row-major [rows, width] array of the block's dtype. Throws ErrorCode::input.
+  // Chunks of rows go to at most `threads` threads, where that is worth while; what comes out does not depend
+  // on it.
   void run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
-           std::span<void* const> destinations, Workspace& workspace) const;
+           std::span<void* const> destinations, Workspace& workspace, Threading threading = {}) const;
 
   // Schema columns that some node reads; the others may be absent from a table.
   const std::vector<bool>& used_columns() const { return used_columns_; }
-  int64_t chunk_rows() const { return chunk_rows_; }
+  // The fewest rows that are computed at once for any method's outputs, in a table that has more.
+  int64_t chunk_rows() const;
   const BlockLoops& loops() const { return loops_; }
 
  private:
-  // Where a value lives: a run of columns inside a region of the arena.
-  struct Place {
-    size_t region_offset = 0;   // bytes per row before the region; times chunk capacity gives its address
-    int64_t column_offset = 0;  // columns before the value inside the region
-  };
-
-  void lay_out();
-  void plan_visits(Workspace& workspace) const;
+  void run_chunk(const Route& route, const Source& source, int64_t first, int64_t rows, int64_t capacity,
+                 std::span<void* const> destinations, std::byte* arena) const;
   void copy_out(const BlockView& block, DType dtype, int64_t first, void* destination) const;
 
   const Program& program_;
   const BlockLoops& loops_ = block_loops(chosen_isa());
-  std::vector<std::unique_ptr<Step>>
-      steps_;                       // null for `column`, and for a `concat` whose inputs are in place
-  std::vector<int32_t> column_of_;  // per node: schema column that a `column` node reads, else -1
-  std::vector<Place> places_;
-  std::vector<uint8_t> reads_beside_;  // per node: a column that lies right after that of the node before
-  std::vector<std::vector<int32_t>> needed_;      // per output: nodes to compute, ascending
-  std::vector<std::vector<int32_t>> outputs_of_;  // per node: outputs that show it
+  std::vector<std::unique_ptr<Step>> steps_;    // null for `column`, and for what no output needs
+  std::vector<int32_t> column_of_;              // per node: schema column that a `column` node reads, else -1
+  std::vector<std::unique_ptr<Route>> routes_;  // one for the outputs of each method, one for all
   std::vector<bool> used_columns_;
-  size_t bytes_per_row_ = 0;
-  size_t max_inputs_ = 0;
-  int64_t chunk_rows_ = 1;
 };
 
 }  // namespace mlcore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ Array = npt.NDArray[Any]
 
 # what `row` answers when it is not told: the first of these that the model has
 _ROW_METHODS = ("predict_proba", "predict", "transform")
+
+_MAX_THREADS = 1024
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -58,7 +61,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 
 class Model:
-    """A compiled pipeline. Immutable; usable from any number of threads.
+    """A compiled pipeline. Immutable but for `threads`; usable from any number of threads.
 
     Get one from `mlcore.compile` or `mlcore.load`. Every method takes anything tabular: a pandas or polars
     DataFrame, a pyarrow Table, RecordBatch or RecordBatchReader, anything with ``__arrow_c_stream__``, a NumPy
@@ -247,6 +250,43 @@ class Model:
     def provenance(self) -> dict[str, str]:
         """Where the model comes from: library versions, parameters, digests given at compile time."""
         return dict(self._core.provenance)
+
+    @property
+    def threads(self) -> int:
+        """Most threads that one call on this model takes; small batches take one.
+
+        They come from one pool that all models of the process share. The default is what ``MLCORE_THREADS`` says,
+        else the processors that the process may use; set None (or 0) for it. What a call answers, errors included,
+        does not depend on the number.
+
+        Raises
+        ------
+        InputError
+            When set to anything else than an integer from 1 to 1024.
+
+        Examples
+        --------
+        >>> import mlcore, numpy as np
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> model = mlcore.compile(StandardScaler().fit(np.array([[1.0], [3.0]])))
+        >>> model.threads = 2
+        >>> model.threads
+        2
+        >>> model.threads = None
+        """
+        return self._core.threads
+
+    @threads.setter
+    def threads(self, threads: int | None) -> None:
+        try:
+            number = 0 if threads is None else operator.index(threads)
+            if isinstance(threads, bool) or not 0 <= number <= _MAX_THREADS:
+                raise ValueError
+        except (TypeError, ValueError):
+            raise InputError(
+                f"threads: expected an integer from 1 to {_MAX_THREADS}, or None for the default, but found {threads!r}"
+            ) from None
+        self._core.threads = number
 
     @property
     def core(self) -> _core.Model:

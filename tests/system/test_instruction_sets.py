@@ -1,4 +1,7 @@
-"""The tests of everything that ends in a forest, at every instruction set but the best, which all other tests use."""
+"""The tests of everything that ends in a forest, at every instruction set and on several threads.
+
+All other tests run with the best instruction set, and their small batches on one thread.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,18 @@ import pytest
 from tools import ROOT, run
 
 FLAGS = Path("/proc/cpuinfo").read_text().split()
-LEVELS = ["baseline"] + (["avx2"] if {"avx2", "avx512vbmi"} <= set(FLAGS) else [])
+# level ("": the best) and threads, which even the smallest batch of more than one chunk goes to
+RUNS = [("baseline", 3), ("", 8)] + ([("avx2", 2)] if {"avx2", "avx512vbmi"} <= set(FLAGS) else [])
 FOLDERS = ["tests/test_trees.py", "tests/test_matrix.py", "tests/test_golden.py", "tests/frontends"]
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_forests(level: str) -> None:
+@pytest.mark.parametrize(("level", "threads"), RUNS)
+def test_forests(level: str, threads: int) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *[ROOT / folder for folder in FOLDERS]]
-    env = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "MLCORE_ISA": level}
+    env = {
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "MLCORE_ISA": level,
+        "MLCORE_THREADS": str(threads),
+        "MLCORE_THREAD_WORK": "0",
+    }
     assert " passed" in run(command, env=env)
