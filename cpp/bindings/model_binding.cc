@@ -234,6 +234,8 @@ py::list describe_fold(const Model& model) {
     entry["steps"] = note.steps;
     entry["origin"] = note.origin;
     entry["outcome"] = note.outcome;
+    entry["column"] = note.column;
+    entry["cuts"] = py::array_t<double>(static_cast<py::ssize_t>(note.cuts.size()), note.cuts.data());
     out.append(entry);
   }
   return out;

@@ -189,7 +189,7 @@ bool Group::prepare() {
   }
   if (!reason.empty()) {
     for (int32_t forest : forests_)
-      notes_.push_back({node(forest).path, "all", "", "", "not folded: " + reason});
+      notes_.push_back({node(forest).path, "all", "", "", "not folded: " + reason, -1, {}});
     return false;
   }
   number_columns();
@@ -395,8 +395,19 @@ void Group::describe() const {
       outcome = count + (feature.keys.size() == 1 ? " set" : " sets") + " of " +
                 text(static_cast<int64_t>(chain.codes().last) + 1) + " codes";
     else if (chain.is_same()) outcome += ", as they were";
-    notes_.push_back({node(forests_[0]).path, "x" + text(int64_t{column}), chain.text(),
-                      origin_text(program_, chain.origin()), outcome});
+    FoldNote note{node(forests_[0]).path,
+                  "x" + text(int64_t{column}),
+                  chain.text(),
+                  origin_text(program_, chain.origin()),
+                  outcome,
+                  -1,
+                  {}};
+    const Node& origin = node(chain.origin().value);
+    if (origin.op == "column")
+      note.column = static_cast<int32_t>(NodeReader(program_, origin).integer("column"));
+    for (const FoldedSplit& split : feature.splits)
+      if (split.kind == FoldedSplit::Kind::cut) note.cuts.push_back(split.cut);
+    notes_.push_back(std::move(note));
   }
 }
 

@@ -11,11 +11,13 @@ namespace mlcore {
 
 // What became of one feature that a forest splits on.
 struct FoldNote {
-  std::string forest;   // path of its step
-  std::string feature;  // "x7", or the column it comes from where a name is known
-  std::string steps;    // between the origin and the feature
-  std::string origin;   // "column 'age' (f64)", "codes of column 'city'"
-  std::string outcome;  // "12 cuts", "3 sets of 40 codes", or why it was left as it was
+  std::string forest;        // path of its step
+  std::string feature;       // "x7", or the column it comes from where a name is known
+  std::string steps;         // between the origin and the feature
+  std::string origin;        // "column 'age' (f64)", "codes of column 'city'"
+  std::string outcome;       // "12 cuts", "3 sets of 40 codes", or why it was left as it was
+  int32_t column = -1;       // schema column that the origin is, if it is one
+  std::vector<double> cuts;  // of numbers: the largest that go the one way
 };
 
 struct Fold {

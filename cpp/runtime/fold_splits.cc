@@ -185,12 +185,9 @@ Interval finite_interval(const ColumnChain& chain) {
                ? std::nextafter(x, kInfinity)
                : static_cast<double>(std::nextafter(static_cast<float>(x), static_cast<float>(kInfinity)));
   };
-  const double high = found[0].size == Size::all    ? kInfinity
-                      : found[0].size == Size::none ? -kInfinity
-                                                    : found[0].last;
-  const double low = found[1].size == Size::none  ? -kInfinity
-                     : found[1].size == Size::all ? kInfinity
-                                                  : next(found[1].last);
+  if (found[0].size == Size::none || found[1].size == Size::all) return {kInfinity, -kInfinity};
+  const double high = found[0].size == Size::all ? kInfinity : found[0].last;
+  const double low = found[1].size == Size::none ? -kInfinity : next(found[1].last);
   return {low, high};
 }
 

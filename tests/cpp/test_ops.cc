@@ -56,12 +56,12 @@ BOOST_AUTO_TEST_SUITE(ops)
 
 BOOST_AUTO_TEST_CASE(registry_is_sorted_and_found_by_name) {
   const auto ops = all_ops();
-  BOOST_TEST(ops.size() == 30U);
+  BOOST_TEST(ops.size() == 31U);
   BOOST_CHECK(std::is_sorted(ops.begin(), ops.end(), [](auto* a, auto* b) { return a->name < b->name; }));
   for (const OpDef* op : ops) {
     BOOST_CHECK(&op_named(op->name, "") == op);
     BOOST_CHECK(op->exactness && op->validate && op->lower);
-    BOOST_TEST(op->in_place == (op->name == "check" || op->name == "guard"));
+    BOOST_TEST(op->in_place == (op->name == "check" || op->name == "guard" || op->name == "range"));
   }
   const auto unknown = [] { op_named("exec", "pipeline"); };
   BOOST_TEST(refusal(ErrorCode::program, unknown) ==

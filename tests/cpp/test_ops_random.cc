@@ -192,7 +192,7 @@ class Generator {
           index = static_cast<int32_t>(dice_.integer(static_cast<int64_t>(program_.constants.size())) &
                                        0x7fffffff);
     };
-    switch (dice_.below(25)) {
+    switch (dice_.below(26)) {
       case 0:
         return node("cast", {some({DType::f64, DType::f32, DType::i64, DType::i32})},
                     {{"dtype", word({"f64", "f32", "i64"})}});
@@ -224,6 +224,11 @@ class Generator {
             "clip", {x}, {},
             {{"lo", floats_of(dtype, per_column(width))}, {"hi", floats_of(dtype, per_column(width))}});
       case 8: return node("binarize", {x}, {}, {{"threshold", floats_of(DType::f64, size(1))}});
+      case 25:
+        return node("range", {x}, {},
+                    {{"low", floats_of(dtype, size(width))},
+                     {"high", floats_of(dtype, size(width))},
+                     {"missing", slab(std::vector<uint8_t>(static_cast<size_t>(width), 1))}});
       case 9: {
         const int64_t factors = dice_.below(9);
         return node(

@@ -23,6 +23,7 @@ USES: dict[str, tuple[Sequence[str], dict[str, Any], dict[str, Any]]] = {
     "select": (["f64"], {}, {"indices": I64}),
     "check": (["f64"], {"nan": "allow", "inf": "forbid"}, {}),
     "guard": (["f64", "str"], {}, {}),
+    "range": (["f64"], {}, {"low": F64, "high": F64, "missing": np.zeros(2, np.uint8)}),
     "broadcast": ([], {}, {"value": F64}),
     "arith": (["f64"], {"fn": "add"}, {"value": F64}),
     "combine": (["f64", "f64"], {"fn": "max"}, {}),
@@ -150,7 +151,8 @@ ALSO = {
     "check": {"f32", "str"},
     "guard": {"f32", "i64", "i32", "str"},
     "encode": {"f64", "f32", "i64"},
-    **{op: {"f32"} for op in ("arith", "combine", "clip", "binarize", "poly", "normalize", "row_normalize")},
+    **{op: {"f32"} for op in ("arith", "combine", "clip", "binarize", "poly", "normalize")},
+    **{op: {"f32"} for op in ("row_normalize", "range")},
     **{op: {"f32"} for op in ("weighted_sum", "bin", "complement", "argmax", "threshold", "interp")},
 }
 
