@@ -33,20 +33,6 @@ class BatchSource final : public Source {
   std::vector<DecodeInput> inputs_;
 };
 
-class InOrderSource final : public Source {
- public:
-  InOrderSource(const Program& program, const Batch& batch) : program_(program), batch_(batch) {}
-
-  void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const override {
-    const auto index = static_cast<size_t>(column);
-    decode(program_.schema[index], batch_.column(index), first, n, dtype, out);
-  }
-
- private:
-  const Program& program_;
-  const Batch& batch_;
-};
-
 Program validated(Program program) {
   validate_program(program);
   return program;
@@ -99,11 +85,6 @@ void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<
                 Workspace& workspace) const {
   const BatchSource source(program_, plan_, batch);
   plan_.run(source, batch.rows(), outputs, destinations, workspace);
-}
-
-void Model::run_in_order(const Batch& batch, std::span<const int32_t> outputs,
-                         std::span<void* const> destinations, Workspace& workspace) const {
-  plan_.run(InOrderSource(program_, batch), batch.rows(), outputs, destinations, workspace);
 }
 
 Program Model::with_golden(const Batch& batch) const {

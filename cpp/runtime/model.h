@@ -30,10 +30,11 @@ class Model {
   void run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
            Workspace& workspace) const;
 
-  // The same for a batch whose columns are the schema's, in order and in exactly its types: nothing is
-  // matched by name.
-  void run_in_order(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
-                    Workspace& workspace) const;
+  // The same for a source of one row.
+  void run_row(const Source& source, std::span<const int32_t> outputs, std::span<void* const> destinations,
+               Workspace& workspace) const {
+    plan_.run(source, 1, outputs, destinations, workspace);
+  }
 
   // This model with the rows of `batch` and what they give now stored as golden rows.
   Program with_golden(const Batch& batch) const;

@@ -1,7 +1,7 @@
 #include "runtime/plan.h"
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <cstring>
 
 #include "runtime/fp_environment.h"
@@ -57,6 +57,11 @@ size_t allocate(std::vector<Region>& regions, std::vector<size_t>& offsets) {
   return total;
 }
 
+uint64_t next_id() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
 template <class T>
 void transpose(const BlockView& block, T* destination) {
   constexpr int64_t kTile = 16;
@@ -83,7 +88,7 @@ std::byte* Workspace::reserve(size_t bytes) {
   return arena_.data() + (align_up(address, kAlign) - address);
 }
 
-Plan::Plan(const Program& program) : program_(program), used_columns_(program.schema.size()) {
+Plan::Plan(const Program& program) : program_(program), id_(next_id()), used_columns_(program.schema.size()) {
   const size_t count = program.nodes.size();
   steps_.resize(count);
   for (size_t i = 0; i < count; ++i) {
@@ -220,26 +225,39 @@ void Plan::plan_visits(Workspace& workspace) const {
   }
 }
 
+// What is the same for every run of these outputs in chunks of this size; a service predicts row after row.
+void Plan::prepare(std::span<const int32_t> outputs, int64_t capacity, Workspace& workspace) const {
+  if (workspace.plan_ == id_ && workspace.capacity_ == capacity &&
+      std::ranges::equal(workspace.outputs_, outputs))
+    return;
+  workspace.plan_ = 0;  // nothing, should memory run out below
+  workspace.wanted_.assign(program_.nodes.size(), 0);
+  for (int32_t output : outputs)
+    for (int32_t node : needed_[static_cast<size_t>(output)])
+      workspace.wanted_[static_cast<size_t>(node)] = 1;
+  plan_visits(workspace);
+  workspace.scratch_ = 0;
+  for (size_t i = 0; i < steps_.size(); ++i)
+    if (workspace.wanted_[i] && steps_[i])
+      workspace.scratch_ = std::max(workspace.scratch_, steps_[i]->scratch_bytes(capacity));
+  workspace.outputs_.assign(outputs.begin(), outputs.end());
+  workspace.capacity_ = capacity;
+  workspace.plan_ = id_;
+}
+
 void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
                std::span<void* const> destinations, Workspace& workspace) const {
   const FpEnvironment environment;
   const auto& nodes = program_.nodes;
-  workspace.wanted_.assign(nodes.size(), 0);
-  workspace.destinations_.assign(program_.outputs.size(), nullptr);
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    workspace.destinations_[static_cast<size_t>(outputs[i])] = destinations[i];
-    for (int32_t node : needed_[static_cast<size_t>(outputs[i])])
-      workspace.wanted_[static_cast<size_t>(node)] = 1;
-  }
-
-  plan_visits(workspace);
   const int64_t capacity = std::min(chunk_rows_, rows);
+  prepare(outputs, capacity, workspace);
+  workspace.destinations_.assign(program_.outputs.size(), nullptr);
+  for (size_t i = 0; i < outputs.size(); ++i)
+    workspace.destinations_[static_cast<size_t>(outputs[i])] = destinations[i];
+
   const size_t values = align_up(bytes_per_row_ * static_cast<size_t>(capacity), kAlign);
-  size_t scratch = 0;
-  for (size_t i = 0; i < nodes.size(); ++i)
-    if (workspace.wanted_[i] && steps_[i]) scratch = std::max(scratch, steps_[i]->scratch_bytes(capacity));
   const size_t input_views = align_up(max_inputs_ * sizeof(BlockView), kAlign);
-  std::byte* arena = workspace.reserve(values + input_views + scratch);
+  std::byte* arena = workspace.reserve(values + input_views + workspace.scratch_);
   auto* inputs = reinterpret_cast<BlockView*>(arena + values);
   std::byte* scratch_memory = arena + values + input_views;
 

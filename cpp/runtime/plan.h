@@ -36,6 +36,11 @@ class Workspace {
   std::byte* reserve(size_t bytes);
 
   std::vector<std::byte> arena_;
+  // What the last run prepared; the next one of the same plan, outputs and chunk size starts from it.
+  uint64_t plan_ = 0;
+  int64_t capacity_ = 0;
+  std::vector<int32_t> outputs_;
+  size_t scratch_ = 0;           // bytes that the steps need beside the blocks
   std::vector<uint8_t> wanted_;  // per node: compute it
   struct Visit {
     size_t node;
@@ -68,10 +73,12 @@ class Plan {
   };
 
   void lay_out();
+  void prepare(std::span<const int32_t> outputs, int64_t capacity, Workspace& workspace) const;
   void plan_visits(Workspace& workspace) const;
   void copy_out(const BlockView& block, DType dtype, int64_t first, void* destination) const;
 
   const Program& program_;
+  const uint64_t id_;  // of no other plan of this process, whatever address it has
   const BlockLoops& loops_ = block_loops(chosen_isa());
   std::vector<std::unique_ptr<Step>>
       steps_;                       // null for `column`, and for a `concat` whose inputs are in place
