@@ -392,7 +392,8 @@ class Model:
             method = next((name for name in _ROW_METHODS if name in self._methods), self.methods[0])
         positions = self._positions(method)
         kinds = [np.dtype(self._outputs[position]["dtype"]).kind for position in positions]
-        labels = [None if self._labels[position] is None else self._labels[position].tolist() for position in positions]
+        arrays = [self._labels[position] for position in positions]
+        labels = [None if array is None else array.tolist() for array in arrays]
         return _core.scorer(self._core, method, kinds, labels, columns)
 
 
