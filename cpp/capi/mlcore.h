@@ -28,7 +28,8 @@ extern "C" {
 
 typedef int32_t mlc_status;
 #define MLC_OK 0
-#define MLC_ERROR_ARGUMENT 1 /* a null, an index out of range, an unknown method: a mistake in the program \
+#define MLC_ERROR_ARGUMENT                                                                                 \
+  1                          /* a null, an index out of range, an unknown method: a mistake in the program \
                               */
 #define MLC_ERROR_INPUT 2    /* a row or table does not fit, or a step of the model refuses a value */
 #define MLC_ERROR_ARTIFACT 3 /* the file is no artifact, damaged, from a newer version */
@@ -126,6 +127,8 @@ MLC_API mlc_status mlc_row_run(mlc_row* row);
 /* The answer of the last run, valid until the next one: output 0, or one for each target. The type must be
  * the output's (mlc_model_output_type); class labels come as what they are. */
 MLC_API mlc_status mlc_row_output_count(const mlc_row* row, int64_t* out);
+/* Which of the model's outputs this is. */
+MLC_API mlc_status mlc_row_output(const mlc_row* row, int64_t output, int64_t* out);
 MLC_API mlc_status mlc_row_f64(const mlc_row* row, int64_t output, const double** values, int64_t* count);
 MLC_API mlc_status mlc_row_f32(const mlc_row* row, int64_t output, const float** values, int64_t* count);
 MLC_API mlc_status mlc_row_i64(const mlc_row* row, int64_t output, const int64_t** values, int64_t* count);

@@ -251,6 +251,14 @@ mlc_status mlc_row_output_count(const mlc_row* row, int64_t* out) {
   });
 }
 
+mlc_status mlc_row_output(const mlc_row* row, int64_t output, int64_t* out) {
+  return guarded([&] {
+    const mlc_row& found = not_null(row, "a row");
+    const size_t index = checked_index(output, found.outputs.size(), "an output");
+    not_null(out, "a place for the result") = found.call.outputs()[index];
+  });
+}
+
 mlc_status mlc_row_f64(const mlc_row* row, int64_t output, const double** values, int64_t* count) {
   return answer(row, output, MLC_F64, values, count);
 }

@@ -45,21 +45,22 @@ static void set(mlc_row* row, int64_t column, const char* type, const char* valu
   }
 }
 
-static void print(const mlc_model* model, const mlc_row* row, int64_t output, int64_t first) {
+static void print(const mlc_model* model, const mlc_row* row, int64_t output) {
   int32_t type = 0;
-  int64_t count = 0;
+  int64_t count = 0, number = 0;
   const double* f64 = NULL;
   const float* f32 = NULL;
   const int64_t* i64 = NULL;
   const mlc_text* texts = NULL;
-  check(mlc_model_output_type(model, first + output, &type));
+  check(mlc_row_output(row, output, &number));
+  check(mlc_model_output_type(model, number, &type));
   if (type == MLC_F64) check(mlc_row_f64(row, output, &f64, &count));
   if (type == MLC_F32) check(mlc_row_f32(row, output, &f32, &count));
   if (type == MLC_I64) check(mlc_row_i64(row, output, &i64, &count));
   if (type == MLC_TEXT) check(mlc_row_text(row, output, &texts, &count));
   for (int64_t i = 0; i < count; ++i) {
     const char* name = NULL;
-    check(mlc_model_output_name(model, first + output, i, &name));
+    check(mlc_model_output_name(model, number, i, &name));
     printf("%s\t", name);
     if (f64) printf("%a\n", f64[i]);
     if (f32) printf("%a\n", (double)f32[i]);
@@ -75,7 +76,7 @@ int main(int argc, char** argv) {
   }
   mlc_model* model = NULL;
   mlc_row* row = NULL;
-  int64_t columns = 0, outputs = 0, first = 0;
+  int64_t columns = 0, outputs = 0;
   check(mlc_model_load(argv[1], &model));
   check(mlc_row_new(model, argv[2], &row));
   check(mlc_model_column_count(model, &columns));
@@ -95,8 +96,7 @@ int main(int argc, char** argv) {
   }
   check(mlc_row_run(row));
   check(mlc_row_output_count(row, &outputs));
-  check(mlc_model_find_output(model, argv[2], &first));
-  for (int64_t output = 0; output < outputs; ++output) print(model, row, output, first);
+  for (int64_t output = 0; output < outputs; ++output) print(model, row, output);
   mlc_row_free(row);
   mlc_model_free(model);
   return 0;
