@@ -1,7 +1,7 @@
 """The compiled core: conversion only. Use the mlcore package; the names here may change."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy.typing as npt
 
@@ -86,6 +86,7 @@ class ProgramBuilder:
     def set_provenance(self, provenance: Mapping[str, str]) -> None: ...
     def finish(self) -> Model: ...
 
+@final
 class Scorer:
     @property
     def method(self) -> str: ...
