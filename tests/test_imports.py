@@ -17,6 +17,7 @@ CPP = {
     "kernels": {"base"},
     "ops": {"base", "ir", "kernels"},
     "runtime": {"base", "ir", "kernels", "ops"},
+    "capi": {"base", "ir", "runtime"},
     "bindings": {"base", "ir", "ops", "runtime"},
 }
 
@@ -25,6 +26,7 @@ PYTHON = {
     "errors": set(),
     "_optional": {"errors"},
     "report": set(),
+    "paths": set(),
     "frontends": {"_core", "errors", "frontends", "_optional"},
     "containers": {"_core", "errors", "_optional"},
     "model": {"_core", "containers", "errors", "report", "_optional"},

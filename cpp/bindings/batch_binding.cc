@@ -1,15 +1,16 @@
 // Python faces of the table boundary; python/mlcore/containers.py is their user.
-#include "bindings/batch_binding.h"
 
 #include <pybind11/stl.h>
 
 #include <mutex>
+#include <numeric>
 
 #include "base/status.h"
 #include "bindings/batch_builder.h"
 #include "bindings/bindings.h"
 #include "bindings/gil.h"
 #include "bindings/py_value.h"
+#include "bindings/row_reader.h"
 #include "runtime/arrow_export.h"
 #include "runtime/decode.h"
 
@@ -89,8 +90,10 @@ std::vector<ColumnSpec> schema_from(const py::list& schema, std::vector<bool>& u
 std::shared_ptr<Batch> row_batch(const py::list& schema, const py::object& row) {
   std::vector<bool> used;
   const std::vector<ColumnSpec> specs = schema_from(schema, used);
-  const RowReader reader(specs, used);
-  auto holder = std::make_shared<Row>(reader.make_row());
+  std::vector<int32_t> order(specs.size());
+  std::iota(order.begin(), order.end(), 0);
+  const RowReader reader(specs, used, std::move(order));
+  auto holder = std::make_shared<Row>(specs);
   if (PyDict_Check(row.ptr()) || py::hasattr(row, "keys")) reader.read(row, *holder);
   else reader.read_positional(row, *holder);
   return std::shared_ptr<Batch>(holder, const_cast<Batch*>(&holder->batch()));

@@ -1,7 +1,4 @@
 // Model: load, save, run, describe.
-#include <atomic>
-
-#include "bindings/batch_binding.h"
 #include "bindings/bindings.h"
 #include "bindings/gil.h"
 #include "ir/artifact.h"
@@ -13,49 +10,13 @@
 namespace py = pybind11;
 
 namespace mlcore {
-namespace {
-
-using ModelPointer = std::shared_ptr<const Model>;
-
-// What one call of `row` needs besides the model; kept from call to call.
-struct RowSlot {
-  explicit RowSlot(Row row_) : row(std::move(row_)) {}
-  Row row;
-  Workspace workspace;
-  std::vector<void*> destinations;
-  std::vector<std::byte> values;
-};
-
-// Predicts Python rows. One slot is kept warm; a second caller at the same time makes a slot of its own.
-class RowScorer {
- public:
-  explicit RowScorer(ModelPointer model)
-      : model_(std::move(model)), reader_(model_->program().schema, model_->used_columns()) {}
-  ~RowScorer() { delete warm_.load(); }
-
-  py::list run(const py::object& values, const std::vector<int32_t>& outputs, bool positional) {
-    std::unique_ptr<RowSlot> slot(warm_.exchange(nullptr));
-    if (!slot) slot = std::make_unique<RowSlot>(reader_.make_row());
-    if (positional) reader_.read_positional(values, slot->row);
-    else reader_.read(values, slot->row);
-    py::list out = predict(*slot, outputs);
-    RowSlot* expected = nullptr;
-    if (warm_.compare_exchange_strong(expected, slot.get())) slot.release();
-    return out;
-  }
-
- private:
-  py::list predict(RowSlot& slot, const std::vector<int32_t>& outputs) const;
-
-  ModelPointer model_;
-  RowReader reader_;
-  std::atomic<RowSlot*> warm_{nullptr};
-};
 
 py::object missing_object(int64_t kind) {
   if (kind == kNaN) return py::float_(std::numeric_limits<double>::quiet_NaN());
   return py::none();
 }
+
+namespace {
 
 py::array strings_to_python(const std::vector<StringRef>& values, int64_t rows, int64_t width) {
   py::array out(py::dtype("O"), std::vector<py::ssize_t>{rows, width});
@@ -125,49 +86,6 @@ py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batc
   for (size_t i = 0; i < outputs.size(); ++i) {
     const ValueType type = output_type(model, outputs[i]);
     out.append(type.dtype == DType::str ? strings_to_python(strings[i], rows, type.width) : arrays[i]);
-  }
-  return out;
-}
-
-py::object element(const std::byte* data, DType type) {
-  switch (type) {
-    case DType::f64: return py::float_(*reinterpret_cast<const double*>(data));
-    case DType::f32: return py::float_(static_cast<double>(*reinterpret_cast<const float*>(data)));
-    case DType::i64: return py::int_(*reinterpret_cast<const int64_t*>(data));
-    case DType::i32: return py::int_(*reinterpret_cast<const int32_t*>(data));
-    default: break;
-  }
-  const auto& text = *reinterpret_cast<const StringRef*>(data);
-  if (!text.data) return missing_object(text.size);
-  return py::str(text.data, static_cast<size_t>(text.size));
-}
-
-py::list RowScorer::predict(RowSlot& slot, const std::vector<int32_t>& outputs) const {
-  size_t bytes = 0;
-  for (int32_t output : outputs) {
-    const ValueType& type = output_type(*model_, output);
-    bytes += (size_of(type.dtype) * static_cast<size_t>(type.width) + 15) / 16 * 16;
-  }
-  slot.values.resize(bytes);
-  slot.destinations.clear();
-  bytes = 0;
-  for (int32_t output : outputs) {
-    const ValueType& type = output_type(*model_, output);
-    slot.destinations.push_back(slot.values.data() + bytes);
-    bytes += (size_of(type.dtype) * static_cast<size_t>(type.width) + 15) / 16 * 16;
-  }
-  {
-    const GilRelease release;
-    model_->run_in_order(slot.row.batch(), outputs, slot.destinations, slot.workspace);
-  }
-  py::list out;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const ValueType& type = output_type(*model_, outputs[i]);
-    py::list values;
-    const auto* data = static_cast<const std::byte*>(slot.destinations[i]);
-    for (int64_t k = 0; k < type.width; ++k)
-      values.append(element(data + size_of(type.dtype) * static_cast<size_t>(k), type.dtype));
-    out.append(values);
   }
   return out;
 }
@@ -295,11 +213,6 @@ void register_model(py::module_& module) {
                              "What became of each feature that a forest splits on.")
       .def_property_readonly("golden_rows", [](const Model& model) { return model.program().golden.rows; })
       .def_property_readonly("provenance", [](const Model& model) { return model.program().provenance; });
-  py::class_<RowScorer>(module, "RowScorer", "Predicts rows given as Python values.")
-      .def(py::init([](const std::shared_ptr<Model>& model) { return std::make_unique<RowScorer>(model); }),
-           py::arg("model"))
-      .def("run", &RowScorer::run, py::arg("values"), py::arg("outputs"), py::arg("positional"),
-           "The asked outputs of one row, each as a list of numbers or strings.");
 }
 
 }  // namespace mlcore

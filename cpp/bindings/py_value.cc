@@ -7,7 +7,6 @@
 
 #include "base/status.h"
 #include "bindings/py_time.h"
-#include "runtime/exact_number.h"
 
 namespace py = pybind11;
 
@@ -87,25 +86,15 @@ void put(std::byte* out, T value) {
   std::memcpy(out, &value, sizeof value);
 }
 
-void put_float(Kind kind, double value, std::byte* out) {
-  // float16 columns keep their values as float32: every half is one
-  if (kind == Kind::float64) put(out, value);
-  else put(out, static_cast<float>(value));
-}
-
 void put_missing(Kind kind, std::byte* out) {
-  if (kind == Kind::float64 || kind == Kind::float32 || kind == Kind::float16)
-    put_float(kind, std::numeric_limits<double>::quiet_NaN(), out);
-  else std::memset(out, 0, plain_layout(kind).width);
+  if (!put_number(std::numeric_limits<double>::quiet_NaN(), kind, out))
+    std::memset(out, 0, plain_layout(kind).width);
 }
 
-template <class T>
-ValueResult put_integer(int64_t value, std::byte* out) {
-  if (value < static_cast<int64_t>(std::numeric_limits<T>::min()) ||
-      value > static_cast<int64_t>(std::numeric_limits<T>::max()))
-    return ValueResult::refused(kOutOfRange);
-  put(out, static_cast<T>(value));
-  return {};
+// Why a kind of numbers does not take an integer.
+const char* reason_against_integer(Kind kind) {
+  if (kind == Kind::float64 || kind == Kind::float32 || kind == Kind::float16) return kInexact;
+  return kind >= Kind::int8 && kind <= Kind::uint64 ? kOutOfRange : nullptr;
 }
 
 ValueResult put_large_integer(PyObject* value, Kind kind, std::byte* out) {
@@ -118,8 +107,7 @@ ValueResult put_large_integer(PyObject* value, Kind kind, std::byte* out) {
     put(out, static_cast<uint64_t>(wide));
     return {};
   }
-  if (kind != Kind::float64 && kind != Kind::float32 && kind != Kind::float16)
-    return ValueResult::refused(kOutOfRange);
+  if (reason_against_integer(kind) != kInexact) return ValueResult::refused(reason_against_integer(kind));
   const double nearest = PyLong_AsDouble(value);
   if (nearest == -1.0 && PyErr_Occurred()) {
     PyErr_Clear();
@@ -129,9 +117,7 @@ ValueResult put_large_integer(PyObject* value, Kind kind, std::byte* out) {
   if (!back) throw py::error_already_set();
   const int same = PyObject_RichCompareBool(back.ptr(), value, Py_EQ);
   if (same < 0) throw py::error_already_set();
-  if (same == 0 || !exact_in_float(nearest, kind)) return ValueResult::refused(kInexact);
-  put_float(kind, nearest, out);
-  return {};
+  return same != 0 && put_number(nearest, kind, out) ? ValueResult{} : ValueResult::refused(kInexact);
 }
 
 ValueResult read_integer(PyObject* value, Kind kind, std::byte* out) {
@@ -139,26 +125,7 @@ ValueResult read_integer(PyObject* value, Kind kind, std::byte* out) {
   const int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow);
   if (number == -1 && overflow == 0 && PyErr_Occurred()) throw py::error_already_set();
   if (overflow != 0) return put_large_integer(value, kind, out);
-  switch (kind) {
-    case Kind::int8: return put_integer<int8_t>(number, out);
-    case Kind::int16: return put_integer<int16_t>(number, out);
-    case Kind::int32: return put_integer<int32_t>(number, out);
-    case Kind::int64: put(out, number); return {};
-    case Kind::uint8: return put_integer<uint8_t>(number, out);
-    case Kind::uint16: return put_integer<uint16_t>(number, out);
-    case Kind::uint32: return put_integer<uint32_t>(number, out);
-    case Kind::uint64:
-      if (number < 0) return ValueResult::refused(kOutOfRange);
-      put(out, static_cast<uint64_t>(number));
-      return {};
-    case Kind::float16:
-    case Kind::float32:
-    case Kind::float64:
-      if (!exact_in_float(number, kind)) return ValueResult::refused(kInexact);
-      put_float(kind, static_cast<double>(number), out);
-      return {};
-    default: return ValueResult::refused();
-  }
+  return put_number(number, kind, out) ? ValueResult{} : ValueResult::refused(reason_against_integer(kind));
 }
 
 // decimal.Decimal where a double equals it
@@ -172,9 +139,7 @@ ValueResult read_decimal(PyObject* value, Kind kind, std::byte* out) {
   if (std::isnan(number)) return ValueResult::absent(kNaN);
   const int same = PyObject_RichCompareBool(value, nearest.ptr(), Py_EQ);
   if (same < 0) throw py::error_already_set();
-  if (same == 0 || !exact_in_float(number, kind)) return ValueResult::refused(kInexact);
-  put_float(kind, number, out);
-  return {};
+  return same != 0 && put_number(number, kind, out) ? ValueResult{} : ValueResult::refused(kInexact);
 }
 
 ValueResult missing_or_wrong(PyObject* value, Kind kind) {
@@ -202,7 +167,8 @@ ValueResult read_present(PyObject* value, const LogicalType& type, std::byte* ou
     if (result == TimeResult::missing) return ValueResult::absent(kNull);
     if (result == TimeResult::other_type) return ValueResult::refused();
     if (result == TimeResult::inexact) return ValueResult::refused(kInexact);
-    if (kind == Kind::date32) return put_integer<int32_t>(ticks, out);
+    if (kind == Kind::date32)
+      return put_number(ticks, Kind::int32, out) ? ValueResult{} : ValueResult::refused(kOutOfRange);
     put(out, ticks);
     return {};
   }
@@ -210,9 +176,7 @@ ValueResult read_present(PyObject* value, const LogicalType& type, std::byte* ou
   double number = 0.0;
   if (is_float && as_double(value, number)) {
     if (std::isnan(number)) return ValueResult::absent(kNaN);
-    if (!exact_in_float(number, kind)) return ValueResult::refused(kInexact);
-    put_float(kind, number, out);
-    return {};
+    return put_number(number, kind, out) ? ValueResult{} : ValueResult::refused(kInexact);
   }
   if (const py::object integer = as_integer(value)) return read_integer(integer.ptr(), kind, out);
   if (is_float && has_type_name(value, "decimal.Decimal")) return read_decimal(value, kind, out);
@@ -220,28 +184,6 @@ ValueResult read_present(PyObject* value, const LogicalType& type, std::byte* ou
 }
 
 }  // namespace
-
-PlainLayout plain_layout(Kind kind) {
-  switch (kind) {
-    case Kind::boolean: return {Storage::bytes, 1};
-    case Kind::int8: return {Storage::int8, 1};
-    case Kind::int16: return {Storage::int16, 2};
-    case Kind::int32:
-    case Kind::date32: return {Storage::int32, 4};
-    case Kind::int64:
-    case Kind::date64:
-    case Kind::timestamp: return {Storage::int64, 8};
-    case Kind::uint8: return {Storage::uint8, 1};
-    case Kind::uint16: return {Storage::uint16, 2};
-    case Kind::uint32: return {Storage::uint32, 4};
-    case Kind::uint64: return {Storage::uint64, 8};
-    case Kind::float16:
-    case Kind::float32: return {Storage::float32, 4};
-    case Kind::float64: return {Storage::float64, 8};
-    case Kind::string: return {Storage::refs, sizeof(StringRef)};
-  }
-  return {Storage::none, 0};
-}
 
 ValueResult read_value(PyObject* value, const LogicalType& type, std::byte* out) {
   ValueResult result = read_present(value, type, out);

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "base/types.h"
-#include "runtime/batch.h"
+#include "runtime/row.h"
 
 namespace mlcore {
 
@@ -28,13 +28,6 @@ struct ValueResult {
   static ValueResult absent(MissingKind kind) { return {ValueState::missing, kind, nullptr}; }
   static ValueResult refused(const char* why = nullptr) { return {ValueState::wrong, kNull, why}; }
 };
-
-// How values of a type lie in columns built from Python values: one element of `width` bytes each.
-struct PlainLayout {
-  Storage storage;
-  uint8_t width;
-};
-PlainLayout plain_layout(Kind kind);
 
 // A number, boolean, date or timestamp into the plain layout at `out` (zeros, or NaN for floats, when
 // missing). Python and NumPy scalars are checked by value: an int fits any integer or float type that holds

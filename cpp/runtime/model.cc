@@ -34,20 +34,6 @@ class BatchSource final : public Source {
   std::vector<DecodeInput> inputs_;
 };
 
-class InOrderSource final : public Source {
- public:
-  InOrderSource(const Program& program, const Batch& batch) : program_(program), batch_(batch) {}
-
-  void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const override {
-    const auto index = static_cast<size_t>(column);
-    decode(program_.schema[index], batch_.column(index), first, n, dtype, out);
-  }
-
- private:
-  const Program& program_;
-  const Batch& batch_;
-};
-
 Program validated(Program program) {
   validate_program(program);
   return program;
@@ -144,16 +130,15 @@ void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<
   });
 }
 
+void Model::run_row(const Source& source, std::span<const int32_t> outputs,
+                    std::span<void* const> destinations, Workspace& workspace) const {
+  run_plan([&](const Plan& plan) { plan.run(source, 1, outputs, destinations, workspace); });
+}
+
 void Model::run_unfolded(const Batch& batch, std::span<const int32_t> outputs,
                          std::span<void* const> destinations, Workspace& workspace) const {
   const BatchSource source(program_, plan_, batch);
   original_plan().run(source, batch.rows(), outputs, destinations, workspace);
-}
-
-void Model::run_in_order(const Batch& batch, std::span<const int32_t> outputs,
-                         std::span<void* const> destinations, Workspace& workspace) const {
-  const InOrderSource source(program_, batch);
-  run_plan([&](const Plan& plan) { plan.run(source, batch.rows(), outputs, destinations, workspace); });
 }
 
 Program Model::with_golden(const Batch& batch) const {

@@ -40,10 +40,9 @@ class Model {
   void run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
            Workspace& workspace) const;
 
-  // The same for a batch whose columns are the schema's, in order and in exactly its types: nothing is
-  // matched by name.
-  void run_in_order(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
-                    Workspace& workspace) const;
+  // The same for a source of one row.
+  void run_row(const Source& source, std::span<const int32_t> outputs, std::span<void* const> destinations,
+               Workspace& workspace) const;
 
   // What became of the features that forests split on.
   const std::vector<FoldNote>& fold_notes() const { return fold_.notes; }

@@ -20,6 +20,7 @@ from mlcore.errors import (
     UnsupportedError,
 )
 from mlcore.model import Model, load
+from mlcore.paths import get_cmake_dir, get_include, get_library_dir
 
 __all__ = [
     "ArtifactError",
@@ -34,5 +35,8 @@ __all__ = [
     "__version__",
     "check",
     "compile",
+    "get_cmake_dir",
+    "get_include",
+    "get_library_dir",
     "load",
 ]

@@ -1,7 +1,7 @@
 """The compiled core: conversion only. Use the mlcore package; the names here may change."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy.typing as npt
 
@@ -86,9 +86,21 @@ class ProgramBuilder:
     def set_provenance(self, provenance: Mapping[str, str]) -> None: ...
     def finish(self) -> Model: ...
 
-class RowScorer:
-    def __init__(self, model: Model) -> None: ...
-    def run(self, values: object, outputs: Sequence[int], positional: bool) -> list[list[Any]]: ...
+@final
+class Scorer:
+    @property
+    def method(self) -> str: ...
+    @property
+    def columns(self) -> list[str]: ...
+    def __call__(self, row: object, /) -> Any: ...
+
+def scorer(
+    model: Model,
+    method: str,
+    kinds: Sequence[str],
+    labels: Sequence[list[Any] | None],
+    columns: Sequence[str] | None = None,
+) -> Scorer: ...
 
 class Model:
     @staticmethod

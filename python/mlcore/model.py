@@ -84,7 +84,8 @@ class Model:
         for position, output in enumerate(self._outputs):
             self._methods.setdefault(output["method"], []).append(position)
         self._labels = [_label_array(output) for output in self._outputs]
-        self._rows = _core.RowScorer(core)
+        self._scorers: dict[str | None, _core.Scorer] = {}  # of `row`, by method
+        self._value_scorers: dict[str | None, _core.Scorer] = {}  # of `row_values`
 
     # -- predictions --------------------------------------------------------------------------------------------
 
@@ -210,12 +211,82 @@ class Model:
         >>> round(model.row({"x0": 2.0}), 9)
         5.0
         """
-        if method is None:
-            method = next((name for name in _ROW_METHODS if name in self._methods), self.methods[0])
-        positions = self._positions(method)
-        found = self._rows.run(values, positions, False)
-        answers = [self._name_row(position, numbers) for position, numbers in zip(positions, found, strict=True)]
-        return answers[0] if self._outputs[positions[0]]["index"] < 0 else answers
+        scorer = self._scorers.get(method)
+        if scorer is None:
+            scorer = self._scorers[method] = self._prepared(method, None)
+        return scorer(values)
+
+    def row_values(self, values: Sequence[object] | Array, method: str | None = None) -> Any:
+        """What `row` returns, for a row given by position: one value for each of `columns`, in that order.
+
+        Parameters
+        ----------
+        values : sequence or ndarray of shape (n_columns,)
+            The values that `row` takes. An array of floats or integers is read without an object for each element.
+        method : str, optional
+            As for `row`.
+
+        Returns
+        -------
+        float, label, or dict of str to float
+            As `row`.
+
+        Raises
+        ------
+        InputError
+            If there are more or fewer values than columns, or as `predict`.
+
+        Examples
+        --------
+        >>> import mlcore, numpy as np
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> model = mlcore.compile(StandardScaler().fit([[0.0, 1.0], [2.0, 3.0]]))
+        >>> model.columns
+        ['x0', 'x1']
+        >>> model.row_values([2.0, 1.0])
+        {'x0': 1.0, 'x1': -1.0}
+        >>> model.row_values(np.array([0.0, 2.0]))
+        {'x0': -1.0, 'x1': 0.0}
+        """
+        scorer = self._value_scorers.get(method)
+        if scorer is None:
+            scorer = self._value_scorers[method] = self._prepared(method, self.columns)
+        return scorer(values)
+
+    def scorer(self, method: str | None = None, columns: Sequence[str] | None = None) -> _core.Scorer:
+        """Prepare one method for rows by position: the fastest way to predict single rows.
+
+        Parameters
+        ----------
+        method : str, optional
+            As for `row`.
+        columns : sequence of str, optional
+            What each value of a row is. Every one of `columns` must be there, in any order; columns of the schema that
+            the model does not use may be, and their values are not looked at. Default: `columns`.
+
+        Returns
+        -------
+        callable
+            Takes one row, a sequence or a one-dimensional array, and returns what `row` returns. May be called from
+            several threads at once. Its attributes `method` and `columns` say what it was made for.
+
+        Raises
+        ------
+        InputError
+            If a column is unknown, named twice or missing from the list; the message names all of them.
+
+        Examples
+        --------
+        >>> import mlcore
+        >>> from sklearn.tree import DecisionTreeRegressor
+        >>> model = mlcore.compile(DecisionTreeRegressor().fit([[0.0, 5.0], [1.0, 5.0]], [10.0, 20.0]))
+        >>> score = model.scorer(columns=["x1", "x0"])
+        >>> score([5.0, 1.0]), score([5.0, 0.0])
+        (20.0, 10.0)
+        """
+        if isinstance(columns, str):
+            raise InputError(f"expected a sequence of column names but found str ({columns!r})")
+        return self._prepared(method, self.columns if columns is None else list(columns))
 
     # -- what it is ---------------------------------------------------------------------------------------------
 
@@ -355,18 +426,15 @@ class Model:
         array = array.astype(output["dtype"], copy=False)
         return array.reshape(-1) if output["vector"] else array
 
-    def _name_row(self, position: int, values: Sequence[Any]) -> Any:
-        output = self._outputs[position]
-        labels = self._labels[position]
-        if labels is not None:
-            values = [labels[value].item() if hasattr(labels[value], "item") else labels[value] for value in values]
-        elif np.dtype(output["dtype"]).kind in "biu":
-            cast = bool if np.dtype(output["dtype"]).kind == "b" else int
-            values = [cast(value) for value in values]
-        if len(values) == 1:
-            return values[0]
-        names = output["names"] or [str(index) for index in range(len(values))]
-        return dict(zip(names, values, strict=True))
+    def _prepared(self, method: str | None, columns: list[str] | None) -> _core.Scorer:
+        """One method for single rows: mappings, or values in the order of ``columns``."""
+        if method is None:
+            method = next((name for name in _ROW_METHODS if name in self._methods), self.methods[0])
+        positions = self._positions(method)
+        kinds = [np.dtype(self._outputs[position]["dtype"]).kind for position in positions]
+        arrays = [self._labels[position] for position in positions]
+        labels = [None if array is None else array.tolist() for array in arrays]
+        return _core.scorer(self._core, method, kinds, labels, columns)
 
 
 def _label_array(output: dict[str, Any]) -> Array | None:

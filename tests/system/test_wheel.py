@@ -45,6 +45,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     files = (path for path in sources.rglob("*") if path.suffix in (".py", ".pyi", ".typed"))
     expected = {str(path.relative_to(sources)) for path in files}
     assert {"mlcore/py.typed", "mlcore/_core.pyi"} <= expected
+    config = {f"mlcore/cmake/mlcore-config{part}.cmake" for part in ("", "-version")}
+    expected |= {"mlcore/include/mlcore.h", *config}
     info = {name for name in names if re.match(r"mlcore-[^/]+\.dist-info/", name)}
     built = {name for name in names if re.fullmatch(r"mlcore/(libmlcore\.so|_core\.cpython-[\w-]+\.so)", name)}
     assert len(built) == 2
@@ -92,7 +94,7 @@ def test_shows_its_own_names_only(package: Path) -> None:
         return {line.split(maxsplit=2)[2] for line in listed}
 
     assert names(core) == {"PyInit__core"}
-    own = r"((typeinfo|typeinfo name|vtable) for )?mlcore::"
+    own = r"((typeinfo|typeinfo name|vtable) for )?mlcore::|mlc_\w+$"
     shown = names(library)
     assert shown
     assert not {name for name in shown if not re.match(own, name)}
