@@ -3,6 +3,7 @@
 #include "ir/artifact.h"
 #include "runtime/decode.h"
 #include "runtime/golden.h"
+#include "runtime/translation.h"
 
 namespace mlcore {
 namespace {
@@ -14,7 +15,10 @@ class BatchSource final : public Source {
     const std::vector<int32_t> bound = bind_columns(program.schema, plan.used_columns(), batch);
     for (size_t i = 0; i < inputs_.size(); ++i)
       if (bound[i] >= 0) inputs_[i] = {&program.schema[i], &batch.column(static_cast<size_t>(bound[i]))};
-    if (batch.rows() > 1) find_matrices(inputs_);
+    if (batch.rows() > 1) {
+      find_matrices(inputs_);
+      translations_ = Translations(plan.encoded_columns(), plan.column_of(), inputs_);
+    }
   }
 
   void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const override {
@@ -28,9 +32,12 @@ class BatchSource final : public Source {
       Source::read_columns(columns, first, n, dtype, out);
   }
 
+  const Translation* translation(size_t node) const override { return translations_.of(node); }
+
  private:
   const BlockLoops& loops_;
   std::vector<DecodeInput> inputs_;
+  Translations translations_;  // points into inputs_
 };
 
 class InOrderSource final : public Source {

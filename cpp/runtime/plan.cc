@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/fp_environment.h"
+#include "runtime/translation.h"
 
 namespace mlcore {
 namespace {
@@ -108,6 +109,7 @@ Plan::Plan(const Program& program) : program_(program), used_columns_(program.sc
     for (size_t node = 0; node <= value; ++node)
       if (wanted[node]) needed.push_back(static_cast<int32_t>(node));
   }
+  encoded_columns_ = mlcore::encoded_columns(program, steps_);
   lay_out();
 }
 
@@ -207,7 +209,7 @@ void Plan::copy_out(const BlockView& block, DType dtype, int64_t first, void* de
 }
 
 // Columns that lie side by side are read together, by the first of them.
-void Plan::plan_visits(Workspace& workspace) const {
+void Plan::plan_visits(const Source& source, Workspace& workspace) const {
   const auto& wanted = workspace.wanted_;
   workspace.visits_.clear();
   for (size_t i = 0; i < wanted.size(); ++i) {
@@ -216,8 +218,11 @@ void Plan::plan_visits(Workspace& workspace) const {
     if (column_of_[i] >= 0 && !(reads_beside_[i] && wanted[i - 1]))
       for (columns = 1; i + columns < wanted.size() && reads_beside_[i + columns] && wanted[i + columns];)
         ++columns;
-    if (columns > 0 || steps_[i] || !outputs_of_[i].empty()) workspace.visits_.push_back({i, columns});
+    if (columns > 0 || steps_[i] || !outputs_of_[i].empty())
+      workspace.visits_.push_back({i, columns, nullptr});
   }
+  if (encoded_columns_.empty()) return;
+  for (auto& visit : workspace.visits_) visit.translation = source.translation(visit.node);
 }
 
 void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outputs,
@@ -232,7 +237,7 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
       workspace.wanted_[static_cast<size_t>(node)] = 1;
   }
 
-  plan_visits(workspace);
+  plan_visits(source, workspace);
   const int64_t capacity = std::min(chunk_rows_, rows);
   const size_t values = align_up(bytes_per_row_ * static_cast<size_t>(capacity), kAlign);
   size_t scratch = 0;
@@ -250,17 +255,21 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
       return arena + place.region_offset * static_cast<size_t>(capacity) +
              size_of(nodes[node].type.dtype) * static_cast<size_t>(place.column_offset * n);
     };
-    for (const auto [i, columns] : workspace.visits_) {
+    for (const auto [i, columns, translation] : workspace.visits_) {
       const Node& node = nodes[i];
       const MutableBlock output{address(i), n, node.type.width};
-      if (columns > 0) {
+      if (columns > 0 && translation) {
+        read_positions(*translation, first, n, static_cast<int32_t*>(output.data));
+      } else if (columns > 0) {
         source.read_columns({&column_of_[i], columns}, first, n, node.type.dtype, address(i));
       } else if (steps_[i]) {
         for (size_t k = 0; k < node.inputs.size(); ++k) {
           const auto input = static_cast<size_t>(node.inputs[k]);
           inputs[k] = {address(input), n, nodes[input].type.width};
         }
-        steps_[i]->run({{inputs, node.inputs.size()}, output, scratch_memory, first});
+        const StepArgs args{{inputs, node.inputs.size()}, output, scratch_memory, first};
+        if (translation) run_translated(*steps_[i], *translation, args);
+        else steps_[i]->run(args);
       }
       for (int32_t index : outputs_of_[i])
         if (void* destination = workspace.destinations_[static_cast<size_t>(index)])

@@ -13,6 +13,15 @@
 
 namespace mlcore {
 
+struct Translation;
+
+// A `column` node that only encodes of strings read, and one of those.
+struct EncodedColumn {
+  int32_t column_node;
+  int32_t encode_node;
+  const TextEncoder* encoder;
+};
+
 // Where a plan reads its input columns from.
 class Source {
  public:
@@ -22,6 +31,11 @@ class Source {
   // The same for several columns, whose elements lie side by side in `out`.
   virtual void read_columns(std::span<const int32_t> columns, int64_t first, int64_t n, DType dtype,
                             std::byte* out) const;
+  // For a node of Plan::encoded_columns: how its rows are read without their text; null: they are not.
+  virtual const Translation* translation(size_t node) const {
+    (void)node;
+    return nullptr;
+  }
 };
 
 // The caller's memory for one run at a time; grows on first use and is reused afterwards.
@@ -40,6 +54,7 @@ class Workspace {
   struct Visit {
     size_t node;
     size_t columns;  // to read from this node on; 0 for a step
+    const Translation* translation;
   };
   std::vector<Visit> visits_;        // what to do for each chunk
   std::vector<void*> destinations_;  // per output, null when not asked for
@@ -59,6 +74,8 @@ class Plan {
   const std::vector<bool>& used_columns() const { return used_columns_; }
   int64_t chunk_rows() const { return chunk_rows_; }
   const BlockLoops& loops() const { return loops_; }
+  std::span<const EncodedColumn> encoded_columns() const { return encoded_columns_; }
+  std::span<const int32_t> column_of() const { return column_of_; }  // per node, -1 where it reads none
 
  private:
   // Where a value lives: a run of columns inside a region of the arena.
@@ -68,7 +85,7 @@ class Plan {
   };
 
   void lay_out();
-  void plan_visits(Workspace& workspace) const;
+  void plan_visits(const Source& source, Workspace& workspace) const;
   void copy_out(const BlockView& block, DType dtype, int64_t first, void* destination) const;
 
   const Program& program_;
@@ -81,6 +98,7 @@ class Plan {
   std::vector<std::vector<int32_t>> needed_;      // per output: nodes to compute, ascending
   std::vector<std::vector<int32_t>> outputs_of_;  // per node: outputs that show it
   std::vector<bool> used_columns_;
+  std::vector<EncodedColumn> encoded_columns_;
   size_t bytes_per_row_ = 0;
   size_t max_inputs_ = 0;
   int64_t chunk_rows_ = 1;
