@@ -108,9 +108,8 @@ Constant Constant::strings(std::span<const std::string_view> values) {
 }
 
 std::string_view Constant::string_at(int64_t index) const {
-  const auto* offsets = reinterpret_cast<const int64_t*>(data_.get());
-  const char* characters = reinterpret_cast<const char*>(offsets + size_ + 1);
-  return {characters + offsets[index], static_cast<size_t>(offsets[index + 1] - offsets[index])};
+  const auto offsets = string_offsets().subspan(static_cast<size_t>(index), 2);
+  return {characters() + offsets[0], static_cast<size_t>(offsets[1] - offsets[0])};
 }
 
 const Constant& Program::constant(const Node& node, std::string_view name) const {

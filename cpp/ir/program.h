@@ -38,6 +38,11 @@ class Constant {
     return {reinterpret_cast<const T*>(data_.get()), static_cast<size_t>(size_)};
   }
   std::string_view string_at(int64_t index) const;
+  // Of a str slab: where each string starts in characters(), and where the last one ends.
+  std::span<const int64_t> string_offsets() const {
+    return {reinterpret_cast<const int64_t*>(data_.get()), static_cast<size_t>(size_) + 1};
+  }
+  const char* characters() const { return reinterpret_cast<const char*>(data_.get()) + 8 * (size_ + 1); }
 
  private:
   DType type_ = DType::u8;

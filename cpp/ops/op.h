@@ -45,6 +45,18 @@ struct StepArgs {
   int64_t first_row;  // row number of the chunk's first row in the table, for messages
 };
 
+// What an `encode` of strings can do beside run(): look a dictionary up once, so that no row needs it.
+class TextEncoder {
+ public:
+  virtual ~TextEncoder() = default;
+  // The code of each value; values without a code get a mark that run_translated() knows.
+  virtual void find(std::span<const StringRef> values, int32_t* codes) const = 0;
+  // As Step::run, where the input holds int32 positions in `entries`, whose codes find() gave; ~MissingKind
+  // for a missing row.
+  virtual void run_translated(const StepArgs& args, std::span<const StringRef> entries,
+                              std::span<const int32_t> codes) const = 0;
+};
+
 // A node lowered for this machine. Immutable; run() neither allocates nor locks.
 class Step {
  public:
@@ -58,6 +70,7 @@ class Step {
   // Whether the step reads so many constants that it pays to take more rows through it than fit into the
   // first-level cache.
   virtual bool wants_many_rows() const { return false; }
+  virtual const TextEncoder* text_encoder() const { return nullptr; }
 };
 
 // Typed, checked access to a node while it is validated or lowered. Every read marks the name as known;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include "base/status.h"
 #include "ir/program.h"
@@ -77,5 +78,10 @@ inline int64_t dictionary_element(const DecodeContext& context, int64_t element,
 
 // dtype str. `out` holds n StringRef.
 void decode_text(const DecodeContext& context, int64_t n, StringRef* out);
+
+// Rows of a column with a dictionary as positions in it, ~MissingKind for missing ones, with decode_text's
+// errors. `entries` are the dictionary's, as decode_text gives them; `complete`: none of them is missing.
+void decode_positions(const DecodeContext& context, int64_t n, std::span<const StringRef> entries,
+                      bool complete, int32_t* out);
 
 }  // namespace mlcore

@@ -34,6 +34,18 @@ bool is_ascii(const char* text, int64_t size) {
   return bits < 0x80;
 }
 
+// What a missing value of a column becomes, where it may be missing.
+StringRef missing(const DecodeContext& context, int64_t kind, int64_t i) {
+  if (!context.spec.nullable) context.refuse(i, "a missing value in a column that is not nullable");
+  if (kind == kNull && context.spec.distinguishes_missing)
+    fail(ErrorCode::input, context.where(i),
+         ": expected None or NaN, which the model learned as different categories, but found a null that "
+         "does not "
+         "say which; Arrow and pandas.NA have one null for both: pass NumPy objects, pandas object columns "
+         "or rows");
+  return {nullptr, kind};
+}
+
 struct TextReader {
   const DecodeContext& context;
   const ColumnView& values;
@@ -95,17 +107,6 @@ struct TextReader {
     }
     return out;
   }
-
-  StringRef missing(int64_t kind, int64_t i) const {
-    if (!context.spec.nullable) context.refuse(i, "a missing value in a column that is not nullable");
-    if (kind == kNull && context.spec.distinguishes_missing)
-      fail(ErrorCode::input, context.where(i),
-           ": expected None or NaN, which the model learned as different categories, but found a null that "
-           "does not "
-           "say which; Arrow and pandas.NA have one null for both: pass NumPy objects, pandas object columns "
-           "or rows");
-    return {nullptr, kind};
-  }
 };
 
 // Whether n adjacent strings have offsets in order and in range, and ASCII text: then none needs a look of
@@ -150,10 +151,58 @@ void decode_text(const DecodeContext& context, int64_t n, StringRef* out) {
     }
     if (kind == kPresent) {
       const StringRef value = reader.text_at(element, i);
-      out[i] = value.data ? value : reader.missing(value.size, i);
+      out[i] = value.data ? value : missing(context, value.size, i);
     } else {
-      out[i] = reader.missing(kind, i);
+      out[i] = missing(context, kind, i);
     }
+  }
+}
+
+namespace {
+
+template <class Index>
+void read_positions(const DecodeContext& context, int64_t n, std::span<const StringRef> entries,
+                    bool complete, int32_t* out) {
+  const ColumnView& column = context.column;
+  const int64_t start = column.offset + context.first;
+  const auto* base = static_cast<const char*>(column.data) + start * column.stride;
+  const auto limit = static_cast<uint64_t>(entries.size());
+  bool plain = complete && !column.kinds && !column.mask;
+  if (plain) {
+    for (int64_t i = 0; i < n; ++i) {
+      const auto index = static_cast<uint64_t>(load<Index>(base, i * column.stride));
+      plain &= index < limit;
+      out[i] = static_cast<int32_t>(index);
+    }
+    if (plain && !column.validity) return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    if (plain && bit_at(column.validity, start + i)) continue;
+    const int64_t element = dictionary_element(context, start + i, i);
+    int64_t kind = missing_by_buffers(column, start + i);
+    if (kind == kPresent && element == kNoElement) kind = column.missing_kind;
+    if (kind == kPresent) {
+      const int64_t position = element - column.dictionary->offset;
+      const StringRef& entry = entries[static_cast<size_t>(position)];
+      out[i] = static_cast<int32_t>(position);
+      if (!entry.data) kind = entry.size;
+    }
+    if (kind != kPresent) out[i] = static_cast<int32_t>(~missing(context, kind, i).size);
+  }
+}
+
+}  // namespace
+
+void decode_positions(const DecodeContext& context, int64_t n, std::span<const StringRef> entries,
+                      bool complete, int32_t* out) {
+  switch (context.column.storage) {
+    case Storage::int8: return read_positions<int8_t>(context, n, entries, complete, out);
+    case Storage::int16: return read_positions<int16_t>(context, n, entries, complete, out);
+    case Storage::int32: return read_positions<int32_t>(context, n, entries, complete, out);
+    case Storage::uint8: return read_positions<uint8_t>(context, n, entries, complete, out);
+    case Storage::uint16: return read_positions<uint16_t>(context, n, entries, complete, out);
+    case Storage::uint32: return read_positions<uint32_t>(context, n, entries, complete, out);
+    default: return read_positions<int64_t>(context, n, entries, complete, out);
   }
 }
 

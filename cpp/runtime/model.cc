@@ -4,6 +4,7 @@
 #include "runtime/decode.h"
 #include "runtime/golden.h"
 #include "runtime/thread_count.h"
+#include "runtime/translation.h"
 
 namespace mlcore {
 namespace {
@@ -15,7 +16,10 @@ class BatchSource final : public Source {
     const std::vector<int32_t> bound = bind_columns(program.schema, plan.used_columns(), batch);
     for (size_t i = 0; i < inputs_.size(); ++i)
       if (bound[i] >= 0) inputs_[i] = {&program.schema[i], &batch.column(static_cast<size_t>(bound[i]))};
-    if (batch.rows() > 1) find_matrices(inputs_);
+    if (batch.rows() > 1) {
+      find_matrices(inputs_);
+      translations_ = Translations(plan.encoded_columns(), plan.column_of(), inputs_);
+    }
   }
 
   void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const override {
@@ -29,9 +33,12 @@ class BatchSource final : public Source {
       Source::read_columns(columns, first, n, dtype, out);
   }
 
+  const Translation* translation(size_t node) const override { return translations_.of(node); }
+
  private:
   const BlockLoops& loops_;
   std::vector<DecodeInput> inputs_;
+  Translations translations_;  // points into inputs_
 };
 
 Program validated(Program program) {
@@ -89,15 +96,15 @@ const Plan& Model::original_plan() const {
   return *original_;
 }
 
-template <class Run>
-void Model::run_plan(const Run& run) const {
-  if (fold_.changed) {
-    try {
-      return run(plan_);
-    } catch (const Error&) {
-    }
+// The folded plan may refuse more rows than the original, and in other words: the original has the last word.
+template <class Fast, class Last>
+void Model::run_plan(const Fast& fast, const Last& last) const {
+  if (!fold_.changed) return fast();
+  try {
+    fast();
+  } catch (const Error&) {
+    last();
   }
-  run(original_plan());
 }
 
 std::shared_ptr<const Model> Model::load(const std::string& path) {
@@ -124,20 +131,20 @@ void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<
                 Workspace& workspace) const {
   const BatchSource source(program_, plan_, batch);
   // one chunk needs no question to the system how many processors there are
-  const int most = batch.rows() > plan_.chunk_rows() ? threads() : 1;
-  run_plan([&](const Plan& plan) {
-    plan.run(source, batch.rows(), outputs, destinations, workspace, {most, thread_work_});
-  });
+  const Threading threading{batch.rows() > plan_.chunk_rows() ? threads() : 1, thread_work_};
+  run_plan([&] { plan_.run(source, batch.rows(), outputs, destinations, workspace, threading); },
+           [&] { run_unfolded(batch, outputs, destinations, workspace); });
 }
 
 void Model::run_row(const Source& source, std::span<const int32_t> outputs,
                     std::span<void* const> destinations, Workspace& workspace) const {
-  run_plan([&](const Plan& plan) { plan.run(source, 1, outputs, destinations, workspace); });
+  run_plan([&] { plan_.run(source, 1, outputs, destinations, workspace); },
+           [&] { original_plan().run(source, 1, outputs, destinations, workspace); });
 }
 
 void Model::run_unfolded(const Batch& batch, std::span<const int32_t> outputs,
                          std::span<void* const> destinations, Workspace& workspace) const {
-  const BatchSource source(program_, plan_, batch);
+  const BatchSource source(program_, original_plan(), batch);
   original_plan().run(source, batch.rows(), outputs, destinations, workspace);
 }
 

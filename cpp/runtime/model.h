@@ -56,10 +56,9 @@ class Model {
  private:
   void replay() const;
 
-  // Runs `run` with the plan; when that refuses a row, with the plan of the program as it was before it was
-  // folded, which has the last word.
-  template <class Run>
-  void run_plan(const Run& run) const;
+  template <class Fast, class Last>
+  void run_plan(const Fast& fast, const Last& last) const;
+  // Of the program before it was folded; lowered when it is first needed.
   const Plan& original_plan() const;
 
   Program program_;

@@ -8,6 +8,7 @@
 
 #include "runtime/fp_environment.h"
 #include "runtime/thread_pool.h"
+#include "runtime/translation.h"
 
 namespace mlcore {
 namespace {
@@ -48,6 +49,7 @@ Plan::Plan(const Program& program) : program_(program), used_columns_(program.sc
     if (column_of_[i] >= 0) used_columns_[static_cast<size_t>(column_of_[i])] = true;
     if (needed[i]) steps_[i] = op_named(node.op, node.path).lower(reader);
   }
+  encoded_columns_ = mlcore::encoded_columns(program, steps_);
   std::map<std::string_view, std::vector<int32_t>> methods;
   std::vector<int32_t> all;
   for (size_t i = 0; i < program.outputs.size(); ++i) {
@@ -85,9 +87,13 @@ void Plan::run_chunk(const Route& route, const Source& source, int64_t first, in
                      std::span<void* const> destinations, std::byte* arena) const {
   auto* const inputs = reinterpret_cast<BlockView*>(arena + route.input_views(capacity));
   std::byte* const scratch = arena + route.scratch(capacity);
+  const bool translates = rows > 1 && !encoded_columns_.empty();
   for (const Route::Visit& visit : route.visits) {
+    const Translation* translation = translates ? source.translation(visit.node) : nullptr;
     const MutableBlock output{visit.output.in(arena, capacity, rows), rows, visit.output.width};
-    if (visit.columns > 0) {
+    if (visit.columns > 0 && translation) {
+      read_positions(*translation, first, rows, static_cast<int32_t*>(output.data));
+    } else if (visit.columns > 0) {
       source.read_columns(std::span(route.columns).subspan(visit.first_column, visit.columns), first, rows,
                           visit.dtype, static_cast<std::byte*>(output.data));
     } else if (visit.step) {
@@ -95,7 +101,9 @@ void Plan::run_chunk(const Route& route, const Source& source, int64_t first, in
         const Route::Place& input = route.inputs[visit.first_input + k];
         inputs[k] = {input.in(arena, capacity, rows), rows, input.width};
       }
-      visit.step->run({{inputs, visit.inputs}, output, scratch, first});
+      const StepArgs args{{inputs, visit.inputs}, output, scratch, first};
+      if (translation) run_translated(*visit.step, *translation, args);
+      else visit.step->run(args);
     }
     for (int32_t index : std::span(route.shown).subspan(visit.first_shown, visit.shown))
       if (void* destination = destinations[static_cast<size_t>(index)])

@@ -15,6 +15,15 @@
 
 namespace mlcore {
 
+struct Translation;
+
+// A `column` node that only encodes of strings read, and one of those.
+struct EncodedColumn {
+  int32_t column_node;
+  int32_t encode_node;
+  const TextEncoder* encoder;
+};
+
 // Where a plan reads its input columns from; any number of threads may read at once.
 class Source {
  public:
@@ -24,6 +33,11 @@ class Source {
   // The same for several columns, whose elements lie side by side in `out`.
   virtual void read_columns(std::span<const int32_t> columns, int64_t first, int64_t n, DType dtype,
                             std::byte* out) const;
+  // For a node of Plan::encoded_columns: how its rows are read without their text; null: they are not.
+  virtual const Translation* translation(size_t node) const {
+    (void)node;
+    return nullptr;
+  }
 };
 
 // The caller's memory for one run at a time; grows on first use and is reused afterwards.
@@ -66,6 +80,8 @@ class Plan {
   // The fewest rows that are computed at once for any method's outputs, in a table that has more.
   int64_t chunk_rows() const;
   const BlockLoops& loops() const { return loops_; }
+  std::span<const EncodedColumn> encoded_columns() const { return encoded_columns_; }
+  std::span<const int32_t> column_of() const { return column_of_; }  // per node, -1 where it reads none
 
  private:
   void run_chunk(const Route& route, const Source& source, int64_t first, int64_t rows, int64_t capacity,
@@ -78,6 +94,7 @@ class Plan {
   std::vector<int32_t> column_of_;              // per node: schema column that a `column` node reads, else -1
   std::vector<std::unique_ptr<Route>> routes_;  // one for the outputs of each method, one for all
   std::vector<bool> used_columns_;
+  std::vector<EncodedColumn> encoded_columns_;
 };
 
 }  // namespace mlcore

@@ -154,6 +154,7 @@ Route::Route(const Program& program, std::span<const std::unique_ptr<Step>> step
     if (!needed[i]) continue;
     const Node& node = nodes[i];
     Visit visit{};
+    visit.node = i;
     visit.step = layout.in_place[i] ? nullptr : steps[i].get();
     visit.output = layout.places[i];
     visit.dtype = node.type.dtype;

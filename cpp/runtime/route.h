@@ -27,6 +27,7 @@ struct Route {
     }
   };
   struct Visit {
+    size_t node;
     const Step* step;  // null: columns are read, or the value is in place
     Place output;
     DType dtype;
