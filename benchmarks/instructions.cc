@@ -1,8 +1,10 @@
-// Runs a saved model on a generated table, for callgrind: `measured` is the one function whose instructions count.
+// Runs a saved model on a generated table, for callgrind: `measured` is the one function whose instructions
+// count.
 //
 //   mlcore_instructions MODEL.mlc METHOD ROWS CALLS
 //
-// ROWS rows per call; the table depends on the model's schema and constants alone, so that counts can be compared.
+// ROWS rows per call; the table depends on the model's schema and constants alone, so that counts can be
+// compared.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -80,7 +82,8 @@ class Table {
     for (size_t row = 0; row < rows; ++row) {
       const uint64_t random = mixed(row * texts_.size() + column);
       // one in fifty was never seen
-      texts_[column] += random % 50 == 0 || words_.empty() ? "never-seen" : words_[(random >> 8) % words_.size()];
+      texts_[column] +=
+          random % 50 == 0 || words_.empty() ? "never-seen" : words_[(random >> 8) % words_.size()];
       offsets_[column].push_back(static_cast<int64_t>(texts_[column].size()));
     }
   }

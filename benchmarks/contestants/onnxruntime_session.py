@@ -52,7 +52,9 @@ def _model(work: Work) -> tuple[dict[str, np.ndarray], Any]:
         return {"X": X}, lambda: convert_lightgbm(booster, initial_types=types, target_opset=15)
     import joblib
     from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType as SklearnFloat
 
+    types = [("X", SklearnFloat([None, X.shape[1]]))]
     forest = joblib.load(work.path("model.joblib"))
     return {"X": X}, lambda: convert_sklearn(forest, initial_types=types, target_opset={"": 17, "ai.onnx.ml": 3})
 
