@@ -90,8 +90,8 @@ def _instructions() -> str:
     lines = [
         "## Instructions",
         "",
-        "Counted by callgrind, which knows no AVX-512; they do not depend on how busy the machine is, and a system test",
-        f"fails when one grows by more than a tenth. Compiled by {stored['compiler']}.",
+        "Counted by callgrind, which knows no AVX-512. They do not depend on how busy the machine is, and a system",
+        f"test fails when one grows by more than a tenth. Compiled by {stored['compiler']}.",
         "",
         "| kernel, level | per row | per piece |",
         "|---|---:|---:|",
