@@ -23,7 +23,7 @@ predicted with the stated number of threads, single rows with one, a different r
 
 ```text
 make bench-peers                        # once
-make bench                              # everything: about 15 minutes, and 5 more to fit the models the first time
+make bench                              # everything: about 12 minutes, and 10 more the first time (fits, compilers)
 make bench SELECT="encoded whole-road"  # some works: pipelines, encoded, leaves, deep, unpruned, whole-road, large
 make bench RECORD=1                     # keep the run in benchmarks/results/ and renew README's tables
 make bench-instructions                 # instructions of the kernels, against those stored
