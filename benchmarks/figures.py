@@ -74,8 +74,8 @@ def _to_ready(result: dict[str, Any]) -> float | None:
 FIGURES = [
     Figure("encoded", "500 XGBoost trees of depth 6, 185 float32 columns, 100,000 rows, margin", "batch_seconds",
            "ns/row/tree", {"oneDAL": 12, "original": 25}, limit="read"),
-    Figure("leaves", "500 LightGBM trees of 64 leaves, the same rows as encoded, margin", "batch_seconds", "ns/row/tree",
-           {"lleaves": 12}, limit="read"),
+    Figure("leaves", "500 LightGBM trees of 64 leaves, the same rows as encoded, margin", "batch_seconds",
+           "ns/row/tree", {"lleaves": 12}, limit="read"),
     Figure("deep", "1,000 XGBoost trees of depth 8, 60 columns, 100,000 rows", "batch_seconds", "ns/row/tree",
            {"original": 8}, limit="read"),
     Figure("unpruned", "forest of 200 unpruned scikit-learn trees, 30 columns, 100,000 rows", "batch_seconds",
@@ -95,7 +95,7 @@ FIGURES = [
            "build_seconds", "s", {}),
     Figure("leaves", "from LightGBM's model to what is loaded", "build_seconds", "s", {}),
     Figure("large", "compile 5,000 trees of 3 million nodes", "build_seconds", "s", {}, 10.0, peers=False),
-    Figure("large", "memory that compiling it takes at most, times the loaded model's", _memory, "x", {}, 4.0, peers=False),
+    Figure("large", "peak memory of that compilation, times the loaded model's", _memory, "x", {}, 4.0, peers=False),
     Figure("large", "load of 5,000 trees of 3 million nodes", _to_ready, "s", {}, 1.0, "file"),
 ]  # fmt: skip
 

@@ -161,6 +161,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="the works with few rows and trees, as the tests run them")
     parser.add_argument("--record", action="store_true", help="keep the run in benchmarks/results and in README.md")
     options = parser.parse_args()
+    if options.record and (options.small or options.match):
+        parser.error("--record keeps what users may quote: leave out --small and -k")
     options.out.mkdir(exist_ok=True)
     parts = ["pipelines"] if options.match else options.select or list(PARTS)
     texts = []
