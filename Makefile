@@ -33,7 +33,7 @@ test-system: $(VENV)/installed  ## what needs Debian packages or long runs; MLCO
 lint: $(VENV)/installed  ## formats, types, stubs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	find cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	find benchmarks cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/mypy
 	$(BIN)/stubtest mlcore._core --allowlist tests/stubtest_allowlist.txt
 
@@ -41,11 +41,15 @@ lint: $(VENV)/installed  ## formats, types, stubs
 format: $(VENV)/tools  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
-	find cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
+	find benchmarks cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
 
-.PHONY: bench
-bench: $(VENV)/installed  ## side by side with the libraries and converters: JSON, table and plot under out/
-	$(BIN)/python benchmarks/run.py
+.PHONY: bench bench-peers bench-instructions
+bench: $(VENV)/installed  ## side by side with libraries, converters and compilers, under out/; SELECT="encoded large", RECORD=1
+	$(BIN)/python benchmarks/run.py $(addprefix --select ,$(SELECT)) $(if $(RECORD),--record)
+bench-peers: $(VENV)/tools  ## environments under build/bench-env for the peers that need their own
+	$(BIN)/python benchmarks/install_peers.py
+bench-instructions: $(VENV)/installed  ## instructions of the kernels against those stored (needs valgrind); RECORD=1 stores
+	$(BIN)/python benchmarks/instructions.py $(if $(RECORD),--record)
 
 .PHONY: docs
 docs: $(VENV)/installed  ## the documentation site, under site/
@@ -61,9 +65,10 @@ $(VENV)/tools: requirements/ci.txt
 
 # the wheel that users get, built once; its build folder also holds the C++ tests
 SOURCES := $(shell find cpp python tests/cpp -name '*.cc' -o -name '*.h' -o -name '*.py' -o -name '*.pyi')
-$(VENV)/installed: $(VENV)/tools $(SOURCES) CMakeLists.txt pyproject.toml
+$(VENV)/installed: $(VENV)/tools $(SOURCES) benchmarks/instructions.cc CMakeLists.txt pyproject.toml
 	$(BIN)/pip wheel . --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir build/dist \
-		--config-settings=build-dir=$(BUILD) --config-settings=cmake.define.MLCORE_TESTS=ON $(LAUNCHER)
+		--config-settings=build-dir=$(BUILD) --config-settings=cmake.define.MLCORE_TESTS=ON \
+		--config-settings=cmake.define.MLCORE_BENCH=ON $(LAUNCHER)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
 		$$(ls -t build/dist/mlcore-*.whl | head -1)
 	@touch $@

@@ -1,11 +1,13 @@
 """Compares two benchmark runs and fails on a regression.
 
 Compared are ratios of mlcore to the original inside each run, so that a slower machine or a busy one is no regression.
+A run is what pytest-benchmark wrote (out/bench.json), or out/figures.json as kept in results/.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -13,7 +15,16 @@ from run import results
 
 
 def ratios(path: Path) -> dict[str, float]:
-    """Mlcore's time as a share of the original's, per pipeline and batch size."""
+    """Mlcore's time as a share of the original's, per pipeline and batch size, or per figure."""
+    data = json.loads(path.read_text())
+    if "benchmarks" not in data:
+        figures = [one for one in data.get("figures", ()) if "original" in one["peers"]]
+        times = {(one["case"], one["rows"], one["engine"]): one["median"] for one in data.get("pipelines", ())}
+        return {f"{one['work']}: {one['what']}": one["mlcore"] / one["peers"]["original"] for one in figures} | {
+            f"{case}, {rows} rows": seconds / times[case, rows, "original"]
+            for (case, rows, engine), seconds in times.items()
+            if engine == "mlcore" and (case, rows, "original") in times
+        }
     found = results(path)["predict"]
     return {
         f"{case}, {rows} rows": one["median"] / found[case, rows, "original"]["median"]

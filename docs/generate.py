@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code: the supported matrix and the command line reference."""
+"""Writes the pages that follow from the code: the supported matrix, the command line, and the kept benchmark runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mlcore.frontends.versions import SUPPORTED
 
 os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal
 DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent / "benchmarks"))
 NOTE = "<!-- written by docs/generate.py; edit the code instead -->\n\n"
 
 
@@ -73,14 +74,20 @@ def command_line() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"supported.md": supported, "cli.md": command_line}
+def pages() -> dict[str, str]:
+    """Text by path inside docs/."""
+    from page import pages as benchmarks
+
+    kept = benchmarks()
+    kept["benchmarks.md"] = NOTE + kept["benchmarks.md"]
+    return {"supported.md": supported(), "cli.md": command_line()} | kept
 
 
 def main() -> int:
     """Write the pages; with ``--check``, only say whether they are up to date."""
     stale = []
-    for name, make in PAGES.items():
-        path, text = DOCS / name, make()
+    for name, text in pages().items():
+        path = DOCS / name
         if not path.exists() or path.read_text() != text:
             stale.append(name)
             if "--check" not in sys.argv:

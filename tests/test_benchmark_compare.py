@@ -59,3 +59,29 @@ def test_what_is_gone_is_a_regression(tmp_path: Path) -> None:
     assert code == 1
     assert "GONE" in printed
     assert compare(tmp_path, OLD, [])[0] == 1
+
+
+def test_kept_runs_compare_as_well(tmp_path: Path) -> None:
+    def figure(seconds: float) -> dict[str, object]:
+        return {"work": "encoded", "what": "margin", "mlcore": seconds, "peers": {"original": 10.0, "oneDAL": 5.0}}
+
+    def compared(seconds: float) -> tuple[int, str]:
+        for name, mlcore, rows in (("old", 1.0, OLD), ("new", seconds, OLD)):
+            pipelines = [one["extra_info"] | one["stats"] for one in rows]  # type: ignore[operator]
+            (tmp_path / f"{name}.json").write_text(json.dumps({"figures": [figure(mlcore)], "pipelines": pipelines}))
+        done = subprocess.run(
+            [sys.executable, ROOT / "benchmarks" / "compare.py", tmp_path / "old.json", tmp_path / "new.json"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+    assert compared(1.1)[0] == 0
+    code, printed = compared(1.4)
+    assert code == 1
+    assert "SLOWER" in printed
+    assert "encoded: margin" in printed
+    assert "ok" in printed
+    assert "table-xgboost, 64 rows" in printed

@@ -23,3 +23,26 @@ def test_the_quickest_case(tmp_path: Path) -> None:
     assert table in printed
     assert "| table-logistic | 100,000 |" in table
     assert (tmp_path / "bench.svg").read_text().startswith("<?xml")
+
+
+def test_a_small_work(tmp_path: Path) -> None:
+    """Contestants in processes of their own: timed, checked, summed up; a peer that is not installed is named."""
+    env = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    command = [sys.executable, ROOT / "benchmarks" / "run.py", "--small", "--select", "leaves", "--out", tmp_path]
+    printed = run(command, env=env)
+    kept = json.loads((tmp_path / "figures.json").read_text())
+    work = kept["works"]["leaves"]
+    installed = (ROOT / "build" / "bench-env" / "lleaves" / "installed").exists()
+    for name, one in work["contestants"].items():
+        if "refuses" in one:
+            assert name in {"oneDAL", "TL2cgen", "lleaves", "mlcore, AVX2"}
+            assert f"| leaves | {name} | {one['refuses']} |" in printed
+        else:
+            assert one["batch_seconds"] > 0
+            assert name == "oneDAL" or one["rows_off"] == 0  # oneDAL keeps LightGBM's doubles as float32
+    assert work["contestants"]["mlcore"]["exact"]
+    assert ("refuses" not in work["contestants"]["lleaves"]) == installed
+    figure = kept["figures"][0]
+    assert figure["ratio"] == figure["peers"][figure["best_peer"]] / figure["mlcore"]
+    assert figure["limit_share"] == work["input_bytes"] / work["limits"]["read_bytes_per_second"] / figure["mlcore"]
+    assert (tmp_path / "figures.svg").read_text().startswith("<svg")
