@@ -41,6 +41,22 @@ inline bool bit_at(const uint8_t* bits, int64_t index) {
   return ((bits[index >> 3] >> (index & 7)) & 1) != 0;
 }
 
+// Calls `visit(i)` for those of `n` rows from element `start` on whose bit is zero.
+template <class Visit>
+void each_zero_bit(const uint8_t* bits, int64_t start, int64_t n, const Visit& visit) {
+  constexpr int64_t kStep = 56;  // of 64 loaded bits, up to 7 lie before the first
+  for (int64_t i = 0; i < n; i += kStep) {
+    const int64_t count = n - i < kStep ? n - i : kStep;
+    const uint8_t* first = bits + ((start + i) >> 3);
+    const int64_t shift = (start + i) & 7;
+    uint64_t word = 0;
+    if (count == kStep && shift > 0) std::memcpy(&word, first, sizeof word);
+    else std::memcpy(&word, first, static_cast<size_t>((shift + count + 7) / 8));
+    word = ~(word >> shift) & ((uint64_t{1} << count) - 1);
+    for (; word != 0; word &= word - 1) visit(i + __builtin_ctzll(word));
+  }
+}
+
 // MissingKind of element `element` (offset included) by the column's own buffers, or kPresent.
 inline int64_t missing_by_buffers(const ColumnView& column, int64_t element) {
   if (column.kinds && column.kinds[element] != 0) return column.kinds[element] - 1;

@@ -13,18 +13,6 @@ namespace {
 
 constexpr int64_t kBlock = 256;  // rows whose dictionary elements are gathered at a time
 
-bool all_set(const uint8_t* bits, int64_t first, int64_t count) {
-  const int64_t end = first + count;
-  int64_t at = first;
-  for (; at < end && (at & 7) != 0; ++at)
-    if (!bit_at(bits, at)) return false;
-  for (; at + 8 <= end; at += 8)
-    if (bits[at >> 3] != 0xff) return false;
-  for (; at < end; ++at)
-    if (!bit_at(bits, at)) return false;
-  return true;
-}
-
 // Elements to read: `count` adjacent ones from `first`, or those that `gathered` lists (kNoElement: missing).
 struct Elements {
   const ColumnView& values;
@@ -55,11 +43,8 @@ struct Elements {
         load<int64_t>(values.data, element(i) * values.stride) == std::numeric_limits<int64_t>::min();
     return nat ? int64_t{values.missing_kind} : kPresent;
   }
-  // False only where every element is known to be present; costs a look at the bitmap at most.
-  bool may_miss() const {
-    if (gathered || values.mask || values.kinds || values.sentinel) return true;
-    return values.validity && !all_set(values.validity, first, count);
-  }
+  // Each element needs a look of its own, not the validity bitmap alone.
+  bool needs_looks() const { return gathered || values.mask || values.kinds || values.sentinel; }
 };
 
 bool is_integer(Kind kind) { return kind >= Kind::int8 && kind <= Kind::uint64; }
@@ -232,11 +217,16 @@ template <class T>
 template <class T>
 void mark_missing(const DecodeContext& context, const Elements& elements, T* out) {
   constexpr bool kFloat = std::is_floating_point_v<T>;
-  if (elements.may_miss()) {
+  const auto mark = [&](int64_t i) {
+    if (!kFloat || !context.spec.nullable) refuse_missing<T>(context, elements.row + i);
+    if constexpr (kFloat) out[i] = std::numeric_limits<T>::quiet_NaN();
+  };
+  if (!elements.needs_looks()) {
+    if (elements.values.validity)
+      each_zero_bit(elements.values.validity, elements.first, elements.count, mark);
+  } else {
     for (int64_t i = 0; i < elements.count; ++i) {
-      if (elements.missing(i) == kPresent) continue;
-      if (!kFloat || !context.spec.nullable) refuse_missing<T>(context, elements.row + i);
-      if constexpr (kFloat) out[i] = std::numeric_limits<T>::quiet_NaN();
+      if (elements.missing(i) != kPresent) mark(i);
     }
   }
   if constexpr (kFloat)
