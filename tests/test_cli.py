@@ -83,6 +83,9 @@ def test_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for expected in ("amount float64", "merchant string", "predict_proba", "golden rows", "5 trees"):
         assert expected in printed
+    assert run("inspect", "--plan", folder / "model.mlc") == 0
+    plan = capsys.readouterr().out
+    assert "splits on" in plan or "no forest" in plan or "not folded" in plan
     assert run("inspect", "--json", folder / "model.mlc") == 0
     facts = json.loads(capsys.readouterr().out)
     assert [column["name"] for column in facts["inputs"]] == COLUMNS

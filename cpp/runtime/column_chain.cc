@@ -62,14 +62,12 @@ Order both(Order a, Order b) {
 
 }  // namespace
 
-ColumnChain::ColumnChain(const Program& program, ColumnRef end)
+ColumnChain::ColumnChain(const Program& program, ColumnRef end, Reach reach, Budget& budget)
     : origin_(end), origin_type_(program.nodes[static_cast<size_t>(end.value)].type.dtype) {
-  if (origin_type_ != DType::i32) return;
-  order_ = Order::lookup;
-  codes_ = codes_of(program, end).value_or(CodeRange{});
-}
-
-ColumnChain::ColumnChain(const Program& program, ColumnRef end, Budget& budget) : ColumnChain(program, end) {
+  if (origin_type_ == DType::i32) {
+    order_ = Order::lookup;
+    codes_ = codes_of(program, end).value_or(CodeRange{});
+  }
   ColumnRef here = end;
   Order order = Order::same;
   std::vector<Link> links;
@@ -83,14 +81,14 @@ ColumnChain::ColumnChain(const Program& program, ColumnRef end, Budget& budget) 
     if (!step) break;
     int64_t size = 1;
     for (const auto& [name, constant] : step->constants) size += constant.size();
-    if (!budget.spend(size)) break;
+    if (!budget.spend(size) || (reach == Reach::same && step->order != Order::same)) break;
     here = {node.inputs[step->input], step->column};
     const DType type = program.nodes[static_cast<size_t>(here.value)].type.dtype;
     if (step->order != Order::same) {
       order = both(order, step->order);
       links.push_back(make_link(std::move(*step), node, type));
     }
-    const auto codes = type == DType::i32 ? codes_of(program, here) : std::nullopt;
+    const auto codes = type == DType::i32 && reach == Reach::codes ? codes_of(program, here) : std::nullopt;
     const bool ordered = (type == DType::f64 || type == DType::f32) && order != Order::lookup;
     if (!codes && !ordered) continue;
     origin_ = here;

@@ -43,11 +43,10 @@ class Budget {
 
 class ColumnChain {
  public:
-  // Back to the deepest column of floats from which the values only rise or only fall, or the deepest column
-  // of codes whose number is known; at worst to `end` itself.
-  ColumnChain(const Program& program, ColumnRef end, Budget& budget);
-  // `end` itself.
-  ColumnChain(const Program& program, ColumnRef end);
+  // How far back: to where the same values come from; to the deepest column of floats from which they only
+  // rise or only fall; or to that or the deepest column of codes whose number is known.
+  enum class Reach : uint8_t { same, floats, codes };
+  ColumnChain(const Program& program, ColumnRef end, Reach reach, Budget& budget);
 
   ColumnRef origin() const { return origin_; }
   DType origin_type() const { return origin_type_; }

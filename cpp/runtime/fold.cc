@@ -20,6 +20,9 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kMaxWork = int64_t{1} << 29;
 constexpr int64_t kMaxSetWords = int64_t{1} << 22;  // of all category sets of a forest, in 32 bits
 constexpr int64_t kExactInFloat = int64_t{1} << 24;
+// Codes up to which sets of them are small beside the nodes of a forest.
+constexpr int32_t kFewCodes = 255;
+using Reach = ColumnChain::Reach;
 
 // -- what a program holds ---------------------------------------------------------------------------------
 
@@ -151,10 +154,12 @@ class Group {
  private:
   const Node& node(int32_t value) const { return program_.nodes[static_cast<size_t>(value)]; }
 
+  std::string look();
   std::string obstacle() const;
   void trace();
   bool pays() const;
   void find_splits();
+  void find_splits(Feature& feature);
   void settle_codes();
   void read_checks();
   void read_check(const Node& check, int32_t id);
@@ -177,15 +182,11 @@ class Group {
 
 bool Group::prepare() {
   for (int32_t forest : forests_) specs_.push_back(read_forest(NodeReader(program_, node(forest))));
-  std::string reason = obstacle();
-  if (reason.empty()) {
-    trace();
-    if (!pays()) reason = "no step worth saving lies between the columns and the forest";
-  }
-  if (reason.empty()) {
-    find_splits();
-    read_checks();
-    if (budget_.spent()) reason = "it would take too long to load";
+  std::string reason;
+  try {
+    reason = look();
+  } catch (const Error& error) {
+    reason = error.what();  // a step that refuses some code, as it would in a row
   }
   if (!reason.empty()) {
     for (int32_t forest : forests_)
@@ -195,6 +196,17 @@ bool Group::prepare() {
   number_columns();
   describe();
   return true;
+}
+
+// Empty, or why the forests stay as they are.
+std::string Group::look() {
+  std::string reason = obstacle();
+  if (!reason.empty()) return reason;
+  trace();
+  if (!pays()) return "no step worth saving lies between the columns and the forest";
+  find_splits();
+  read_checks();
+  return budget_.spent() ? "it would take too long to load" : "";
 }
 
 // A later step that reads the features keeps them from being saved.
@@ -235,9 +247,9 @@ void Group::trace() {
     Feature& feature = features_[column];
     feature.keys.assign(keys.begin(), keys.end());
     const ColumnRef end{value_, column};
-    feature.chain.emplace(program_, end, budget_);
+    feature.chain.emplace(program_, end, Reach::codes, budget_);
     if (!std::ranges::all_of(keys, is_cut) && !feature.chain->from_codes())
-      feature.chain.emplace(program_, end);
+      feature.chain.emplace(program_, end, Reach::same, budget_);
   }
 }
 
@@ -249,15 +261,12 @@ bool Group::pays() const {
 }
 
 void Group::find_splits() {
-  for (auto& [column, feature] : features_) {
+  for (auto& [column, feature] : features_) find_splits(feature);
+  settle_codes();
+  for (const auto& [column, feature] : features_) {
+    if (budget_.spent()) return;
     const ColumnChain& chain = *feature.chain;
-    const int64_t values = chain.from_codes() ? chain.codes().last + 2 : 64;
-    if (!budget_.spend(values * static_cast<int64_t>(feature.keys.size() + 1))) return;
-    feature.splits = fold_splits(specs_, chain, feature.keys);
-    if (chain.from_codes()) {
-      codes_.try_emplace(chain.origin(), Codes{chain.codes()});
-      continue;
-    }
+    if (chain.from_codes()) continue;
     Numbers& numbers = numbers_[chain.origin()];
     for (const FoldedSplit& split : feature.splits)
       if (split.below_all)
@@ -265,44 +274,48 @@ void Group::find_splits() {
                           ? std::numeric_limits<double>::lowest()
                           : static_cast<double>(std::numeric_limits<float>::lowest());
   }
-  settle_codes();
+}
+
+void Group::find_splits(Feature& feature) {
+  const ColumnChain& chain = *feature.chain;
+  const int64_t values = chain.from_codes() ? chain.codes().last + 2 : 64;
+  if (budget_.spend(values * static_cast<int64_t>(feature.keys.size() + 1)))
+    feature.splits = fold_splits(specs_, chain, feature.keys);
 }
 
 // Sets of codes that all are beginnings or ends of the codes become cuts: a rank is cheaper than sets, and
-// needs no memory for many codes. Where sets would take too much memory, the features stay as they are.
+// needs no memory for many codes. Where sets would take much memory, the steps from codes to floats stay.
 void Group::settle_codes() {
-  int64_t words = 0;
+  if (budget_.spent()) return;
   for (const auto& [column, feature] : features_) {
     if (!feature.chain->from_codes()) continue;
-    Codes& codes = codes_.at(feature.chain->origin());
+    Codes& codes = codes_.try_emplace(feature.chain->origin(), Codes{feature.chain->codes()}).first->second;
     for (const FoldedSplit& split : feature.splits) {
-      const auto changes = [&] {
-        int count = 0;
-        for (size_t i = 1; i < split.left_codes.size(); ++i)
-          count += split.left_codes[i] != split.left_codes[i - 1] ? 1 : 0;
-        return count;
-      };
-      codes.cuts = codes.cuts && changes() <= 1;
+      int changes = 0;
+      for (size_t i = 1; i < split.left_codes.size(); ++i)
+        changes += split.left_codes[i] != split.left_codes[i - 1] ? 1 : 0;
+      codes.cuts = codes.cuts && changes <= 1;
     }
   }
-  for (size_t f = 0; f < specs_.size(); ++f) {
-    for (size_t i = 0; i < specs_[f].feature.size(); ++i) {
-      const auto found = features_.find(specs_[f].feature[i]);
+  int64_t all_words = 0;
+  for (const ForestSpec& spec : specs_) {
+    for (const int32_t column : spec.feature) {
+      const auto found = features_.find(column);
       if (found == features_.end() || !found->second.chain->from_codes()) continue;
       const Codes& codes = codes_.at(found->second.chain->origin());
-      if (!codes.cuts) words += words_of(codes.range) * (specs_[f].rule == CategoryRule::sklearn ? 2 : 1);
+      if (!codes.cuts) all_words += words_of(codes.range) * (spec.rule == CategoryRule::sklearn ? 2 : 1);
     }
   }
-  const bool many_codes = std::ranges::any_of(
-      codes_, [](const auto& entry) { return entry.second.range.last + 2 > kExactInFloat; });
-  if (words <= kMaxSetWords && !many_codes) return;
   for (auto& [column, feature] : features_) {
-    const bool unfolds =
-        feature.chain->from_codes() && (many_codes || !codes_.at(feature.chain->origin()).cuts);
-    if (!unfolds) continue;
-    feature.chain.emplace(program_, ColumnRef{value_, column});
-    feature.splits = fold_splits(specs_, *feature.chain, feature.keys);
-    numbers_.try_emplace(feature.chain->origin());
+    if (!feature.chain->from_codes()) continue;
+    const Codes& codes = codes_.at(feature.chain->origin());
+    const bool numbers = std::ranges::all_of(feature.keys, is_cut);
+    const bool large = all_words > kMaxSetWords ||
+                       (codes.range.last > kFewCodes && !feature.chain->single_code() && numbers);
+    if (codes.range.last + 2 <= kExactInFloat && (codes.cuts || !large)) continue;
+    feature.chain.emplace(program_, ColumnRef{value_, column}, numbers ? Reach::floats : Reach::same,
+                          budget_);
+    find_splits(feature);
   }
   std::erase_if(codes_, [&](const auto& entry) {
     return std::ranges::none_of(features_, [&](const auto& feature) {
@@ -336,7 +349,7 @@ void Group::read_check(const Node& check, int32_t id) {
   bool keep = false;
   each_unsafe_column(program_, check.inputs[0], 0, [&](int64_t column) {
     if (keep || !budget_.spend(128)) return;
-    const ColumnChain chain(program_, {check.inputs[0], column}, budget_);
+    const ColumnChain chain(program_, {check.inputs[0], column}, Reach::codes, budget_);
     if (chain.from_codes()) {
       std::vector<double> codes;
       for (int32_t code = chain.codes().first; code <= chain.codes().last; ++code) codes.push_back(code);
@@ -363,7 +376,7 @@ bool Group::may_refuse(const Node& one) const {
     return true;
   }
   if (one.op != "one_hot" && one.op != "table") return false;
-  const ColumnChain codes(program_, {one.inputs[0], 0}, budget_);
+  const ColumnChain codes(program_, {one.inputs[0], 0}, Reach::codes, budget_);
   if (!codes.from_codes() || !codes.is_same()) return true;
   if (one.op == "one_hot") return codes.codes().last >= one.type.width;
   return codes.codes().last >= program_.constant(one, "values").shape()[0] ||

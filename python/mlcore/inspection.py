@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlcore import _core
     from mlcore.model import Model
 
-__all__ = ["facts", "step_title", "summary"]
+__all__ = ["facts", "plan", "step_title", "summary"]
 
 _SHOWN = 6  # items of a list before it is cut
 
@@ -103,6 +103,47 @@ def summary(model: Model) -> str:
     return "\n".join(lines)
 
 
+def plan(model: Model) -> str:
+    """How the features that forests split on were pulled back to columns: the text of ``mlcore inspect --plan``.
+
+    Steps between a column and a forest are folded into the splits where that gives the same bits
+    (``docs/design/0006-pull-back.md``): a number is compared with a cut of the column itself, a category is looked
+    up in a set of the column's codes, and the steps do not run.
+
+    Examples
+    --------
+    >>> import mlcore
+    >>> from mlcore.inspection import plan
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn.tree import DecisionTreeRegressor
+    >>> tree = make_pipeline(StandardScaler(), DecisionTreeRegressor()).fit([[0.0], [2.0]], [1.0, 5.0])
+    >>> print(plan(mlcore.compile(tree)))
+    pipeline / decisiontreeregressor: splits on 1 feature
+      column 'x0'  arith sub, arith div, cast  1 feature  1 cut
+    """
+    lines: list[str] = []
+    notes = model.core.fold_notes
+    for forest in dict.fromkeys(note["forest"] for note in notes):
+        own = [note for note in notes if note["forest"] == forest]
+        if not own[0]["origin"]:
+            lines.append(f"{forest}: {own[0]['outcome']}")
+            continue
+        lines.append(f"{forest}: splits on {_count(len(own), 'feature')}")
+        groups: dict[tuple[str, str], list[str]] = {}
+        for note in own:
+            groups.setdefault((note["origin"], note["steps"] or "as it is"), []).append(note["outcome"])
+        table = [
+            (origin, steps, _count(len(outcomes), "feature"), _outcomes(outcomes))
+            for (origin, steps), outcomes in groups.items()
+        ]
+        widths = [max(len(row[column]) for row in table) for column in range(3)]
+        for row in table:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+            lines.append("  " + "  ".join([*cells, row[3]]))
+    return "\n".join(lines) if lines else "no forest: every step runs as it is"
+
+
 # -- helpers ----------------------------------------------------------------------------------------------------
 
 
@@ -141,6 +182,18 @@ def _trees(core: _core.Model) -> dict[str, int]:
             level = children[feature[children] >= 0]
         total["depth"] = max(total["depth"], depth)
     return total
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _outcomes(outcomes: list[str]) -> str:
+    """Features of one origin and the same steps end alike but for their counts: "3 cuts", "1 set of 40 codes"."""
+    total = sum(int(text.partition(" ")[0]) for text in outcomes)
+    noun, _, rest = outcomes[0].partition(" ")[2].partition(" ")
+    comma = "," if noun.endswith(",") else ""
+    return f"{_count(total, noun.rstrip(',').removesuffix('s'))}{comma} {rest}".rstrip()
 
 
 def _bytes(size: int) -> str:

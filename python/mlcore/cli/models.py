@@ -16,7 +16,7 @@ from mlcore._optional import import_optional
 from mlcore.cli.tables import open_table
 from mlcore.difference import diff
 from mlcore.errors import InputError
-from mlcore.inspection import facts
+from mlcore.inspection import facts, plan
 
 __all__ = ["add_commands"]
 
@@ -28,6 +28,9 @@ def add_commands(commands: Any) -> None:
     )
     inspect.add_argument("model", type=Path)
     inspect.add_argument("--json", action="store_true", help="print the facts as JSON")
+    inspect.add_argument(
+        "--plan", action="store_true", help="show which steps were folded into the forests, and why not"
+    )
     inspect.set_defaults(run=_inspect)
 
     compare = commands.add_parser(
@@ -61,7 +64,10 @@ def add_commands(commands: Any) -> None:
 
 def _inspect(options: argparse.Namespace) -> int:
     model = mlcore.load(options.model)
-    print(json.dumps(facts(model), indent=2) if options.json else model)
+    if options.plan:
+        print(plan(model))
+    else:
+        print(json.dumps(facts(model), indent=2) if options.json else model)
     return 0
 
 
