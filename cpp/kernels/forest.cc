@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -20,9 +21,10 @@ constexpr size_t kSmallTileBytes = size_t{24} << 10;
 constexpr size_t kLargeTileBytes = size_t{256} << 10;
 constexpr size_t kSmallTree = size_t{8} << 10;  // bytes of nodes
 constexpr int64_t kMaxTile = 512;
-constexpr int64_t kFewRows = 4;      // up to here each row walks alone, several trees at a time
-constexpr size_t kMinTable = 16;     // entries of a leaf table, which is read a register at a time
-constexpr size_t kTreesAtOnce = 64;  // of such a walk; at most kMaxTile
+constexpr int64_t kFewRows = 4;           // up to here each row walks alone, several trees at a time
+constexpr size_t kMinTable = 16;          // entries of a leaf table, which is read a register at a time
+constexpr size_t kTreesAtOnce = 64;       // of such a walk; at most kMaxTile
+constexpr float kDeepestBelowTop = 1.5f;  // mean depth of large trees over the depth of their tops, measured
 
 int64_t round_up(int64_t rows) { return (rows + kLanes - 1) / kLanes * kLanes; }
 
@@ -183,10 +185,23 @@ class Evaluator final : public Forest {
 
   static constexpr float kStepCost = sizeof(Key) == 8 ? sliced::kStepCost64 : sliced::kStepCost32;
 
+  // Leaves of the tops of large trees. Where most of a path lies below them they pay for nothing: the tree
+  // itself then waits for memory, and the masks take the caches from it.
+  uint32_t top_leaves() const {
+    const uint32_t top = sliced::best_top<Key>(kernels_->costs);
+    float depth = 0, trees = 0;
+    for (const Tree& tree : layout_.trees) {
+      if (tree.mean_depth <= static_cast<float>(sliced::kMaxBits)) continue;
+      depth += tree.mean_depth;
+      ++trees;
+    }
+    return depth <= trees * kDeepestBelowTop * static_cast<float>(std::bit_width(top) - 1) ? top : 0;
+  }
+
   // Slices the trees in `parts` ranges; returns nanoseconds per row of a large block, walks apart.
   float slice_in(size_t parts, std::vector<sliced::Forest<Key>>& out) const {
     const size_t trees = layout_.trees.size(), each = (trees + parts - 1) / parts;
-    const uint32_t top = sliced::best_top<Key>(kernels_->costs);
+    const uint32_t top = top_leaves();
     float cost = 0;
     for (size_t first = 0; first < trees; first += each) {
       out.push_back(sliced::slice(layout_, first, std::min(first + each, trees), rule_,
@@ -368,15 +383,14 @@ class Evaluator final : public Forest {
         for (int64_t r = 0; r < count; ++r) sum[r] += value[at[r]];
         break;
       }
-      case Kind::vector: {
-        Leaf* sum = static_cast<Leaf*>(run.out) + first;
-        const int32_t* leaf = node_row_.data() + tree.first;
-        for (int64_t r = 0; r < count; ++r) {
-          const Leaf* value = leaf_values_.data() + leaf[at[r]] * outputs_;
-          for (int64_t o = 0; o < outputs_; ++o) sum[o * run.rows + r] += value[o];
+      case Kind::vector:
+        switch (outputs_) {
+          case 1: add_vectors<1>(run, tree, first, count, at); break;
+          case 2: add_vectors<2>(run, tree, first, count, at); break;
+          case 3: add_vectors<3>(run, tree, first, count, at); break;
+          default: add_vectors<0>(run, tree, first, count, at);
         }
         break;
-      }
       case Kind::linear: {
         Leaf* sum = static_cast<Leaf*>(run.out) + tree.output * run.rows + first;
         for (int64_t r = 0; r < count; ++r) sum[r] += linear_value(run, tree.first + at[r], first + r);
@@ -388,6 +402,20 @@ class Evaluator final : public Forest {
         for (int64_t r = 0; r < count; ++r) id[r] = leaf[at[r]];
         break;
       }
+    }
+  }
+
+  // kOutputs: how many there are, where the compiler may know; else 0.
+  template <int64_t kOutputs>
+  void add_vectors(const Run<Key>& run, const Tree& tree, int64_t first, int64_t count,
+                   const uint32_t* at) const {
+    const int64_t outputs = kOutputs > 0 ? kOutputs : outputs_, stride = run.rows;
+    Leaf* __restrict sum = static_cast<Leaf*>(run.out) + first;
+    const int32_t* leaf = node_row_.data() + tree.first;
+    const Leaf* values = leaf_values_.data();
+    for (int64_t r = 0; r < count; ++r) {
+      const Leaf* value = values + leaf[at[r]] * outputs;
+      for (int64_t o = 0; o < outputs; ++o) sum[o * stride + r] += value[o];
     }
   }
 
