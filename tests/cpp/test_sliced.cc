@@ -257,6 +257,40 @@ BOOST_AUTO_TEST_CASE(leaves_are_those_of_the_walk) {
   for (int count : met) BOOST_TEST(count > 0);
 }
 
+// Blocks, tops of large trees and walks together, by way of leaf ids: each row alone walks from the roots.
+BOOST_AUTO_TEST_CASE(every_row_alone_finds_the_leaves_of_the_batch) {
+  const Shape shapes[] = {{20, 40, false, 60, 0, false},    {90, 450, false, 4000, 0, false},
+                          {12, 400, false, 30, 40, true},   {5, 2000, false, 900, 0, false},
+                          {30, 300, false, 9000, 0, false}, {0, 1, false, 1, 0, false}};
+  std::mt19937 random(13);
+  for (const Shape& shape : shapes) {
+    const Trees trees(shape, random);
+    ForestSpec spec = trees.spec(DType::f32);
+    spec.leaf_ids = true;
+    const auto width = static_cast<size_t>(shape.trees);
+    for (Isa isa : levels()) {
+      const auto forest = Forest::build(spec, isa);
+      for (const int64_t rows : {2, 40, 64, 65, 520, 600}) {
+        const auto data = column_major_rows<float>(random, rows, shape);
+        const auto run = [&](const std::vector<float>& block, int64_t count) {
+          std::vector<int64_t> out(static_cast<size_t>(count) * width);
+          const auto scratch = aligned<std::byte>(forest->scratch_bytes(count));
+          forest->run(block.data(), count, out.data(), scratch.get());
+          return out;
+        };
+        const std::vector<int64_t> batch = run(data, rows);
+        for (int64_t r = 0; r < rows; ++r) {
+          std::vector<float> row;
+          for (int64_t c = 0; c < kFeatures; ++c) row.push_back(data[static_cast<size_t>(c * rows + r)]);
+          const std::vector<int64_t> alone = run(row, 1);
+          for (size_t t = 0; t < width; ++t)
+            BOOST_REQUIRE_EQUAL(batch[t * static_cast<size_t>(rows) + static_cast<size_t>(r)], alone[t]);
+        }
+      }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(sums_are_those_of_scalar_code) {
   std::mt19937 random(12);
   check_sums<float>(random);
