@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -20,9 +21,10 @@ constexpr size_t kSmallTileBytes = size_t{24} << 10;
 constexpr size_t kLargeTileBytes = size_t{256} << 10;
 constexpr size_t kSmallTree = size_t{8} << 10;  // bytes of nodes
 constexpr int64_t kMaxTile = 512;
-constexpr int64_t kFewRows = 4;      // up to here each row walks alone, several trees at a time
-constexpr size_t kMinTable = 16;     // entries of a leaf table, which is read a register at a time
-constexpr size_t kTreesAtOnce = 64;  // of such a walk; at most kMaxTile
+constexpr int64_t kFewRows = 4;           // up to here each row walks alone, several trees at a time
+constexpr size_t kMinTable = 16;          // entries of a leaf table, which is read a register at a time
+constexpr size_t kTreesAtOnce = 64;       // of such a walk; at most kMaxTile
+constexpr float kDeepestBelowTop = 1.5f;  // mean depth of large trees over the depth of their tops, measured
 
 int64_t round_up(int64_t rows) { return (rows + kLanes - 1) / kLanes * kLanes; }
 
@@ -113,7 +115,7 @@ class Evaluator final : public Forest {
   std::array<size_t, 8> block_places(bool large) const {
     constexpr auto kBlockRows = static_cast<size_t>(sliced::kRows[1]);
     const size_t mask_bytes = sizeof(uint64_t) * (large ? 8 : 1);
-    const size_t sizes[] = {sliced_.masks * mask_bytes,
+    const size_t sizes[] = {masks_ * mask_bytes,
                             kBlockRows * sizeof(Key),
                             kBlockRows * sizeof(uint32_t),
                             kBlockRows,
@@ -136,30 +138,40 @@ class Evaluator final : public Forest {
     auto* index = reinterpret_cast<uint8_t*>(memory + places[4]);
     auto* at = reinterpret_cast<uint32_t*>(memory + places[5]);
     auto* row_keys = reinterpret_cast<Key*>(memory + places[6]);
-    kernels_->tests<Key>().run[large](sliced_.slices(layout_.pool.data()), run.data + first, run.rows, count,
-                                      {masks, keys, ranks, bytes});
     if (walks_in_blocks_) make_keys(run, first, count, row_keys);
-    for (size_t t = 0; t < layout_.trees.size(); ++t) {
-      const sliced::Tree& tree = sliced_.trees[t];
-      if (tree.bits == sliced::kNotSliced) {
-        walk_rows(layout_, layout_.trees[t], row_keys, round_up(count), at);
-        add(run, t, first, count, at);
-        continue;
-      }
-      kernels_->leaves[large](sliced_.splits.data() + tree.first_split, tree.bits, masks, index);
-      if (!tables_.empty()) {
-        add_tables(run, t, first, count, index);
-      } else {
-        const uint32_t* node = sliced_.leaf_nodes.data() + sliced_.first_leaf[t];
-        for (int64_t r = 0; r < count; ++r) at[r] = node[index[r]];
+    for (const sliced::Forest<Key>& part : sliced_) {
+      kernels_->tests<Key>().run[large](part.slices(layout_.pool.data()), run.data + first, run.rows, count,
+                                        {masks, keys, ranks, bytes});
+      for (size_t i = 0; i < part.trees.size(); ++i) {
+        const sliced::Tree& tree = part.trees[i];
+        const size_t t = part.first_tree + i;
+        if (tree.bits == sliced::kNotSliced) {
+          std::fill_n(at, round_up(count), 0);
+          walk_rows(layout_, layout_.trees[t], 0, row_keys, round_up(count), at);
+          add(run, t, first, count, at);
+          continue;
+        }
+        kernels_->leaves[large](part.splits.data() + tree.first_split, tree.bits, masks, index);
+        if (is_whole(tree) && !tables_.empty()) {
+          add_tables(run, t, tree.bits, first, count, index);
+          continue;
+        }
+        const uint32_t* node = part.leaf_nodes.data() + part.first_leaf[i];
+        for (int64_t r = 0; r < round_up(count); ++r) at[r] = node[index[r]];
+        if (tree.skipped > 0)
+          walk_rows(layout_, layout_.trees[t], tree.skipped, row_keys, round_up(count), at);
         add(run, t, first, count, at);
       }
     }
   }
 
+  static bool is_whole(const sliced::Tree& tree) {
+    return tree.bits != sliced::kNotSliced && tree.skipped == 0;
+  }
+
   // Adds the leaves of tree `t`, by their numbers, to rows [first, first + count).
-  void add_tables(const Run<Key>& run, size_t t, int64_t first, int64_t count, const uint8_t* index) const {
-    const uint32_t bits = sliced_.trees[t].bits;
+  void add_tables(const Run<Key>& run, size_t t, uint32_t bits, int64_t first, int64_t count,
+                  const uint8_t* index) const {
     const size_t entries = table_entries(bits);
     const Leaf* table = tables_.data() + first_table_[t];
     const int64_t begin = kind_ == Kind::scalar ? layout_.trees[t].output : 0;
@@ -171,17 +183,65 @@ class Evaluator final : public Forest {
     }
   }
 
+  static constexpr float kStepCost = sizeof(Key) == 8 ? sliced::kStepCost64 : sliced::kStepCost32;
+
+  // Leaves of the tops of large trees. Where most of a path lies below them they pay for nothing: the tree
+  // itself then waits for memory, and the masks take the caches from it.
+  uint32_t top_leaves() const {
+    const uint32_t top = sliced::best_top<Key>(kernels_->costs);
+    float depth = 0, trees = 0;
+    for (const Tree& tree : layout_.trees) {
+      if (tree.mean_depth <= static_cast<float>(sliced::kMaxBits)) continue;
+      depth += tree.mean_depth;
+      ++trees;
+    }
+    return depth <= trees * kDeepestBelowTop * static_cast<float>(std::bit_width(top) - 1) ? top : 0;
+  }
+
+  // Slices the trees in `parts` ranges; returns nanoseconds per row of a large block, walks apart.
+  float slice_in(size_t parts, std::vector<sliced::Forest<Key>>& out) const {
+    const size_t trees = layout_.trees.size(), each = (trees + parts - 1) / parts;
+    const uint32_t top = top_leaves();
+    float cost = 0;
+    for (size_t first = 0; first < trees; first += each) {
+      out.push_back(sliced::slice(layout_, first, std::min(first + each, trees), rule_,
+                                  kernels_->tests<Key>().max_compares, top));
+      cost += sliced::cost_of(out.back(), kernels_->costs);
+    }
+    return cost;
+  }
+
+  // Tops have tests of their own; trees that share theirs are faster in one range, however many masks it has
+  // (a fifth, measured).
+  static bool has_tops(const sliced::Forest<Key>& part) {
+    return std::any_of(part.trees.begin(), part.trees.end(),
+                       [](const auto& tree) { return tree.skipped > 0; });
+  }
+
   // Slices the trees and finds out from how many rows on that is faster than walking them.
   void slice() {
-    sliced_ = sliced::slice(layout_, rule_, kernels_->tests<Key>().max_compares);
-    float walk = 0;
-    for (size_t t = 0; t < layout_.trees.size(); ++t) {
-      if (sliced_.trees[t].bits == sliced::kNotSliced) walks_in_blocks_ = true;
-      else
-        walk += layout_.trees[t].mean_depth * (sizeof(Key) == 8 ? sliced::kStepCost64 : sliced::kStepCost32);
+    if (layout_.trees.empty()) return;
+    float large = slice_in(1, sliced_);
+    if (sliced_[0].masks > sliced::kCachedMasks && has_tops(sliced_[0])) {
+      std::vector<sliced::Forest<Key>> parts;
+      const float cost = slice_in((sliced_[0].masks - 1) / sliced::kCachedMasks + 1, parts);
+      if (cost < large) {
+        sliced_ = std::move(parts);
+        large = cost;
+      }
     }
-    const float large = sliced::cost_of(sliced_, kernels_->costs);
-    if (large >= walk || sliced_.masks > sliced::kMaxMasks) {
+    float walk = 0;
+    for (const sliced::Forest<Key>& part : sliced_) {
+      masks_ = std::max(masks_, part.masks);
+      for (size_t i = 0; i < part.trees.size(); ++i) {
+        const sliced::Tree& tree = part.trees[i];
+        if (tree.bits == sliced::kNotSliced || tree.skipped > 0) walks_in_blocks_ = true;
+        if (tree.bits == sliced::kNotSliced) continue;
+        const float depth = layout_.trees[part.first_tree + i].mean_depth;
+        walk += kStepCost * (tree.skipped > 0 ? static_cast<float>(tree.skipped) : depth);
+      }
+    }
+    if (large >= walk || masks_ > sliced::kMaxMasks) {
       sliced_ = {};
       return;
     }
@@ -200,24 +260,27 @@ class Evaluator final : public Forest {
     if (kind_ != Kind::scalar && kind_ != Kind::vector) return;
     const size_t outputs = kind_ == Kind::scalar ? 1 : static_cast<size_t>(outputs_);
     size_t total = 0;
-    for (const sliced::Tree& tree : sliced_.trees)
-      if (tree.bits != sliced::kNotSliced) total += outputs * table_entries(tree.bits);
+    for (const sliced::Forest<Key>& part : sliced_)
+      for (const sliced::Tree& tree : part.trees)
+        if (is_whole(tree)) total += outputs * table_entries(tree.bits);
     // trees may share rows of many outputs, and a file may claim that a million do
     if (kind_ == Kind::vector && total > kMinTable * leaf_values_.size()) return;
     tables_.reserve(total);
     first_table_.resize(layout_.trees.size());
-    for (size_t t = 0; t < layout_.trees.size(); ++t) {
-      const sliced::Tree& tree = sliced_.trees[t];
-      if (tree.bits == sliced::kNotSliced) continue;
-      first_table_[t] = tables_.size();
-      const size_t entries = table_entries(tree.bits);
-      tables_.resize(tables_.size() + outputs * entries);
-      for (size_t leaf = 0; leaf < size_t{1} << tree.bits; ++leaf) {
-        const size_t node = layout_.trees[t].first + sliced_.leaf_nodes[sliced_.first_leaf[t] + leaf];
-        for (size_t o = 0; o < outputs; ++o)
-          tables_[first_table_[t] + o * entries + leaf] =
-              kind_ == Kind::scalar ? node_value_[node]
-                                    : leaf_values_[static_cast<size_t>(node_row_[node]) * outputs + o];
+    for (const sliced::Forest<Key>& part : sliced_) {
+      for (size_t i = 0; i < part.trees.size(); ++i) {
+        const uint32_t bits = part.trees[i].bits;
+        if (!is_whole(part.trees[i])) continue;
+        const size_t t = part.first_tree + i, entries = table_entries(bits);
+        first_table_[t] = tables_.size();
+        tables_.resize(tables_.size() + outputs * entries);
+        for (size_t leaf = 0; leaf < size_t{1} << bits; ++leaf) {
+          const size_t node = layout_.trees[t].first + part.leaf_nodes[part.first_leaf[i] + leaf];
+          for (size_t o = 0; o < outputs; ++o)
+            tables_[first_table_[t] + o * entries + leaf] =
+                kind_ == Kind::scalar ? node_value_[node]
+                                      : leaf_values_[static_cast<size_t>(node_row_[node]) * outputs + o];
+        }
       }
     }
   }
@@ -304,7 +367,8 @@ class Evaluator final : public Forest {
 
   void run_tile(const Run<Key>& run, int64_t first, int64_t count, const Key* keys, uint32_t* at) const {
     for (size_t t = 0; t < layout_.trees.size(); ++t) {
-      walk_rows(layout_, layout_.trees[t], keys, round_up(count), at);
+      std::fill_n(at, round_up(count), 0);
+      walk_rows(layout_, layout_.trees[t], 0, keys, round_up(count), at);
       add(run, t, first, count, at);
     }
   }
@@ -327,15 +391,14 @@ class Evaluator final : public Forest {
         for (int64_t r = 0; r < count; ++r) sum[r] += value[at[r]];
         break;
       }
-      case Kind::vector: {
-        Leaf* sum = static_cast<Leaf*>(run.out) + first;
-        const int32_t* leaf = node_row_.data() + tree.first;
-        for (int64_t r = 0; r < count; ++r) {
-          const Leaf* value = leaf_values_.data() + leaf[at[r]] * outputs_;
-          for (int64_t o = 0; o < outputs_; ++o) sum[o * run.rows + r] += value[o];
+      case Kind::vector:
+        switch (outputs_) {
+          case 1: add_vectors<1>(run, tree, first, count, at); break;
+          case 2: add_vectors<2>(run, tree, first, count, at); break;
+          case 3: add_vectors<3>(run, tree, first, count, at); break;
+          default: add_vectors<0>(run, tree, first, count, at);
         }
         break;
-      }
       case Kind::linear: {
         Leaf* sum = static_cast<Leaf*>(run.out) + tree.output * run.rows + first;
         for (int64_t r = 0; r < count; ++r) sum[r] += linear_value(run, tree.first + at[r], first + r);
@@ -347,6 +410,20 @@ class Evaluator final : public Forest {
         for (int64_t r = 0; r < count; ++r) id[r] = leaf[at[r]];
         break;
       }
+    }
+  }
+
+  // kOutputs: how many there are, where the compiler may know; else 0.
+  template <int64_t kOutputs>
+  void add_vectors(const Run<Key>& run, const Tree& tree, int64_t first, int64_t count,
+                   const uint32_t* at) const {
+    const int64_t outputs = kOutputs > 0 ? kOutputs : outputs_, stride = run.rows;
+    Leaf* __restrict sum = static_cast<Leaf*>(run.out) + first;
+    const int32_t* leaf = node_row_.data() + tree.first;
+    const Leaf* values = leaf_values_.data();
+    for (int64_t r = 0; r < count; ++r) {
+      const Leaf* value = values + leaf[at[r]] * outputs;
+      for (int64_t o = 0; o < outputs; ++o) sum[o * stride + r] += value[o];
     }
   }
 
@@ -376,7 +453,8 @@ class Evaluator final : public Forest {
   LinearLeaves linear_;
 
   const sliced::Kernels* kernels_ = nullptr;
-  sliced::Forest<Key> sliced_;
+  std::vector<sliced::Forest<Key>> sliced_;  // ranges of trees, in order
+  uint32_t masks_ = 0;                       // most of a range
   // Rows from which slices are used, and large blocks of them.
   int64_t sliced_from_ = std::numeric_limits<int64_t>::max(), large_from_ = sliced_from_;
   bool walks_in_blocks_ = false;     // some trees are too large to be sliced

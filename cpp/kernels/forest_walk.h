@@ -26,8 +26,7 @@ uint32_t step_any(const N* nodes, uint32_t at, const typename N::Key* keys, cons
 }
 
 template <class N>
-uint32_t walk_any(const N* nodes, const typename N::Key* keys, const uint32_t* pool) {
-  uint32_t at = 0;
+uint32_t walk_any(const N* nodes, const typename N::Key* keys, const uint32_t* pool, uint32_t at = 0) {
   for (;;) {
     const uint32_t next = step_any(nodes, at, keys, pool);
     if (next == at) return at;
@@ -54,25 +53,28 @@ void walk_lanes(const N* const* nodes, const typename N::Key* keys, uint32_t fre
   for (int64_t k = 0; k < kLanes; ++k) at[k] = lane[k];
 }
 
-// One tree, many rows. `keys` is row-major; `rows` is a multiple of kLanes; at[r]: the node that row r ends
-// in.
+// One tree, many rows. `keys` is row-major; `rows` is a multiple of kLanes; at[r]: the node that row r begins
+// at, no split of which is less than `skipped` steps below the root, then the one that it ends in.
 template <class N>
-void walk_rows(const Layout<N>& layout, const Tree& tree, const typename N::Key* keys, int64_t rows,
-               uint32_t* at) {
+void walk_rows(const Layout<N>& layout, const Tree& tree, uint32_t skipped, const typename N::Key* keys,
+               int64_t rows, uint32_t* at) {
   const N* nodes = layout.nodes.data() + tree.first;
   const size_t stride = layout.columns.size();
   if (tree.categories) {
     for (int64_t r = 0; r < rows; ++r)
-      at[r] = walk_any(nodes, keys + static_cast<size_t>(r) * stride, layout.pool.data());
+      at[r] = walk_any(nodes, keys + static_cast<size_t>(r) * stride, layout.pool.data(), at[r]);
     return;
   }
+  const uint32_t free_steps = tree.free_steps > skipped ? tree.free_steps - skipped : 0;
+  const uint32_t steps = tree.depth - skipped;
   for (int64_t r = 0; r < rows; r += kLanes) {
     const typename N::Key* row = keys + static_cast<size_t>(r) * stride;
-    uint32_t lane[kLanes] = {};
-    for (uint32_t s = 0; s < tree.free_steps; ++s)
+    uint32_t lane[kLanes];
+    for (int64_t k = 0; k < kLanes; ++k) lane[k] = at[r + k];
+    for (uint32_t s = 0; s < free_steps; ++s)
       for (int64_t k = 0; k < kLanes; ++k)
         lane[k] = step(nodes, lane[k], row + static_cast<size_t>(k) * stride);
-    for (uint32_t s = tree.free_steps; s < tree.depth; ++s) {
+    for (uint32_t s = free_steps; s < steps; ++s) {
       uint32_t moved = 0;
       for (int64_t k = 0; k < kLanes; ++k) {
         const uint32_t next = step(nodes, lane[k], row + static_cast<size_t>(k) * stride);

@@ -28,7 +28,8 @@ inline constexpr uint32_t kMaxLeaves = 256;     // of a tree
 inline constexpr uint32_t kMaxBits = 8;         // of a leaf number
 inline constexpr uint32_t kMaxRank = 255;       // cuts that share a byte
 inline constexpr uint32_t kMaxClasses = 256;
-inline constexpr uint32_t kMaxMasks = 1 << 18;  // of a forest: 16 MiB in a large block
+inline constexpr uint32_t kCachedMasks = 1 << 14;  // of a large block, in the second-level cache
+inline constexpr uint32_t kMaxMasks = 1 << 18;     // of a forest: 16 MiB in a large block
 
 // Masks every block has: all zeros and all ones. Those of the columns' tests follow, then those of the
 // chains.
@@ -75,6 +76,8 @@ struct Chain {
 struct Tree {
   uint32_t bits;         // of the leaf number, the depth of the complete tree; kNotSliced: it must be walked
   uint32_t first_split;  // in `splits`: the masks of the complete tree's 2^bits - 1 nodes, level by level
+  // 0: the leaves are the tree's. Else only its top is sliced, and a walk of the rest may skip so many steps.
+  uint32_t skipped;
 };
 inline constexpr uint32_t kNotSliced = ~0u;
 

@@ -17,8 +17,7 @@ constexpr uint64_t kMaxClassWork = uint64_t{1} << 26;  // times its sets
 // Words of all sets of categories up to which trees with them are sliced: sorting sets has its price.
 constexpr size_t kMaxSetWords = size_t{1} << 22;
 
-constexpr uint32_t kCachedMasks = 1 << 14;  // of a large block, in the second-level cache
-constexpr float kMemoryCost = 0.012f;       // nanoseconds per row and mask beyond it
+constexpr float kMemoryCost = 0.012f;  // nanoseconds per row and mask beyond it
 
 template <class N>
 bool is_leaf(const N* tree, size_t node) {
@@ -40,8 +39,11 @@ class Builder {
   using K = typename N::Key;
 
  public:
-  Builder(const Layout<N>& layout, CategoryRule rule, uint32_t max_compares)
-      : layout_(layout), max_compares_(max_compares) {
+  Builder(const Layout<N>& layout, size_t first, size_t end, CategoryRule rule, uint32_t max_compares,
+          uint32_t top_leaves)
+      : layout_(layout), max_compares_(max_compares), top_leaves_(top_leaves) {
+    out_.first_tree = first;
+    out_.trees.resize(end - first);
     out_.rule = rule;
   }
 
@@ -66,22 +68,43 @@ class Builder {
   }
 
   void find_trees() {
-    out_.trees.resize(layout_.trees.size());
     tests_.resize(layout_.columns.size());
-    for (size_t i = 0; i < layout_.trees.size(); ++i) {
-      const N* nodes = layout_.nodes.data() + layout_.trees[i].first;
-      const size_t size = size_of_tree(layout_, i);
+    tops_.resize(out_.trees.size());
+    for (size_t i = 0; i < out_.trees.size(); ++i) {
+      const forest::Tree& source = layout_.trees[out_.first_tree + i];
+      const N* nodes = layout_.nodes.data() + source.first;
+      const size_t size = size_of_tree(layout_, out_.first_tree + i);
       const size_t leaves = (size + 1) / 2;  // every split has two children
       Tree& tree = out_.trees[i];
-      const bool large_sets = layout_.trees[i].categories && layout_.pool.size() > kMaxSetWords;
-      if (leaves > kMaxLeaves || large_sets) {
+      const bool large_sets = source.categories && layout_.pool.size() > kMaxSetWords;
+      const bool whole = leaves <= kMaxLeaves;
+      if (large_sets || (!whole && top_leaves_ == 0)) {
         tree.bits = kNotSliced;
         continue;
       }
-      tree.bits = static_cast<uint32_t>(std::bit_width(leaves - 1));
-      for (size_t node = 0; node < size; ++node)
+      tree.bits = static_cast<uint32_t>(std::bit_width((whole ? leaves : top_leaves_) - 1));
+      tops_[i] = whole ? size : top_of(nodes, tree);
+      for (size_t node = 0; node < tops_[i]; ++node)
         if (!is_leaf(nodes, node)) tests_[column_of(nodes[node])].push_back(nodes[node].span);
     }
+  }
+
+  // The end of the first splits of a tree, whose nodes lie level by level, and the steps to the next split.
+  size_t top_of(const N* nodes, Tree& tree) const {
+    size_t end = 0, level_end = 1, next_level_end = 1;
+    uint32_t depth = 0;
+    for (uint32_t splits = 0;; ++end) {
+      if (end == level_end) {
+        level_end = next_level_end;
+        ++depth;
+      }
+      if (is_leaf(nodes, end)) continue;
+      if (splits == top_leaves_ - 1) break;
+      ++splits;
+      next_level_end = size_t{nodes[end].left} + 2;
+    }
+    tree.skipped = depth;
+    return end;
   }
 
   // Whether the sets at two places are ordered so.
@@ -193,7 +216,8 @@ class Builder {
   };
 
   void add_tree(size_t index) {
-    const N* nodes = layout_.nodes.data() + layout_.trees[index].first;
+    const N* nodes = layout_.nodes.data() + layout_.trees[out_.first_tree + index].first;
+    top_ = tops_[index];
     splits_.clear();
     leaves_.clear();
     add_node(nodes, 0, -1, 0);
@@ -210,7 +234,7 @@ class Builder {
   }
 
   void add_node(const N* nodes, size_t node, int32_t parent, uint32_t depth) {
-    if (is_leaf(nodes, node)) {
+    if (node >= top_ || is_leaf(nodes, node)) {
       leaves_.push_back(static_cast<uint32_t>(node));
       return;
     }
@@ -261,8 +285,10 @@ class Builder {
   }
 
   const Layout<N>& layout_;
-  uint32_t max_compares_;
+  uint32_t max_compares_, top_leaves_;
   Forest<K> out_;
+  std::vector<size_t> tops_;           // by tree: the end of the nodes whose splits are sliced
+  size_t top_ = 0;                     // of the tree at hand
   std::vector<std::vector<K>> tests_;  // per column of the layout: cuts, or places of sets, in order
   std::vector<uint32_t> first_mask_;
   std::vector<Split> splits_;         // of the tree at hand
@@ -273,12 +299,26 @@ class Builder {
 }  // namespace
 
 template <class N>
-Forest<typename N::Key> slice(const Layout<N>& layout, CategoryRule rule, uint32_t max_compares) {
-  return Builder<N>(layout, rule, max_compares).build();
+Forest<typename N::Key> slice(const Layout<N>& layout, size_t first, size_t end, CategoryRule rule,
+                              uint32_t max_compares, uint32_t top_leaves) {
+  return Builder<N>(layout, first, end, rule, max_compares, top_leaves).build();
 }
-template Forest<uint32_t> slice(const Layout<forest::Narrow32>&, CategoryRule, uint32_t);
-template Forest<uint32_t> slice(const Layout<forest::Wide32>&, CategoryRule, uint32_t);
-template Forest<uint64_t> slice(const Layout<forest::Wide64>&, CategoryRule, uint32_t);
+template Forest<uint32_t> slice(const Layout<forest::Narrow32>&, size_t, size_t, CategoryRule, uint32_t,
+                                uint32_t);
+template Forest<uint32_t> slice(const Layout<forest::Wide32>&, size_t, size_t, CategoryRule, uint32_t,
+                                uint32_t);
+template Forest<uint64_t> slice(const Layout<forest::Wide64>&, size_t, size_t, CategoryRule, uint32_t,
+                                uint32_t);
+
+template <class K>
+uint32_t best_top(const Costs& costs) {
+  const float step = sizeof(K) == 8 ? kStepCost64 : kStepCost32;
+  uint32_t leaves = kMaxLeaves;
+  while (leaves > 16 && static_cast<float>(leaves / 2) * (costs.mask + costs.split) > step) leaves /= 2;
+  return leaves;
+}
+template uint32_t best_top<uint32_t>(const Costs&);
+template uint32_t best_top<uint64_t>(const Costs&);
 
 template <class K>
 float cost_of(const Forest<K>& forest, const Costs& costs) {

@@ -9,8 +9,10 @@
 
 namespace mlcore::sliced {
 
+// A range of a forest's trees and the tests that they share.
 template <class K>
 struct Forest {
+  size_t first_tree = 0;
   std::vector<Column> columns;
   std::vector<SignedKey<K>> cuts;
   std::vector<uint8_t> classes, sets;
@@ -18,7 +20,7 @@ struct Forest {
   std::vector<Chain> chains;
   std::vector<Link> links;
   std::vector<uint32_t> splits;
-  std::vector<Tree> trees;  // one for each of the layout's
+  std::vector<Tree> trees;  // one for each of the range
   std::vector<uint32_t>
       leaf_nodes;  // of all sliced trees, by leaf number: the node, counted from the tree's first
   std::vector<uint32_t> first_leaf;  // by tree; it has 2^bits leaf numbers, and some may be of no leaf
@@ -31,11 +33,18 @@ struct Forest {
   }
 };
 
-// Slices the trees of up to kMaxLeaves leaves. Defined for the nodes of forest_layout.h.
+// Slices the trees [first, end): those of up to kMaxLeaves leaves whole, of larger ones their first
+// `top_leaves` - 1 splits, level by level; 0 for none. Defined for the nodes of forest_layout.h.
 template <class N>
-Forest<typename N::Key> slice(const forest::Layout<N>& layout, CategoryRule rule, uint32_t max_compares);
+Forest<typename N::Key> slice(const forest::Layout<N>& layout, size_t first, size_t end, CategoryRule rule,
+                              uint32_t max_compares, uint32_t top_leaves);
 
-// Nanoseconds that a row of a large block takes; the trees that are not sliced apart.
+// Leaves of the top of a large tree: one more level costs less than a step of a walk.
+template <class K>
+uint32_t best_top(const Costs& costs);
+
+// Nanoseconds that a row of a large block takes; the trees that are not sliced, and what lies below the tops
+// of others, apart.
 template <class K>
 float cost_of(const Forest<K>& forest, const Costs& costs);
 

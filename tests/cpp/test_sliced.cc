@@ -166,7 +166,11 @@ void check(const Shape& shape, DType block, std::mt19937& random, std::vector<in
   for (Isa isa : levels()) {
     const sliced::Kernels& kernels = sliced::kernels(isa);
     const auto& tests = kernels.template tests<K>();
-    const sliced::Forest<K> forest = sliced::slice(layout, spec.rule, tests.max_compares);
+    // the last trees of a forest on their own, and tops of various sizes
+    const size_t first_tree = static_cast<size_t>(draw(random, static_cast<int>(layout.trees.size())));
+    const uint32_t top = shape.leaves > 500 ? 1u << draw(random, 9) : 0;
+    const sliced::Forest<K> forest = sliced::slice(layout, first_tree, layout.trees.size(), spec.rule,
+                                                   tests.max_compares, top < 16 ? 0 : top);
     for (const sliced::Column& column : forest.columns) ++met[static_cast<size_t>(column.encoding)];
     met[4] += !forest.chains.empty();
     for (const auto& [large, rows] :
@@ -181,9 +185,11 @@ void check(const Shape& shape, DType block, std::mt19937& random, std::vector<in
                        {masks.get(), keys.get(), ranks.get(), bytes.get()});
       for (size_t t = 0; t < forest.trees.size(); ++t) {
         const sliced::Tree& tree = forest.trees[t];
-        const N* nodes = layout.nodes.data() + layout.trees[t].first;
+        const forest::Tree& source = layout.trees[first_tree + t];
+        const N* nodes = layout.nodes.data() + source.first;
         if (tree.bits == sliced::kNotSliced) {
-          BOOST_REQUIRE(trees.offsets[t + 1] - trees.offsets[t] > 2 * sliced::kMaxLeaves - 1);
+          BOOST_REQUIRE(trees.offsets[first_tree + t + 1] - trees.offsets[first_tree + t] >
+                        2 * sliced::kMaxLeaves - 1);
           ++met[5];
           continue;
         }
@@ -193,7 +199,11 @@ void check(const Shape& shape, DType block, std::mt19937& random, std::vector<in
           for (const forest::Column& column : layout.columns)
             row.push_back(key<K>(column.view, data[static_cast<size_t>(column.feature * rows + r)]));
           const uint32_t expected = forest::walk_any(nodes, row.data(), layout.pool.data());
-          const uint32_t found = forest.leaf_nodes[forest.first_leaf[t] + index.get()[r]];
+          uint32_t found = forest.leaf_nodes[forest.first_leaf[t] + index.get()[r]];
+          if (tree.skipped > 0) {
+            ++met[6];
+            found = forest::walk_any(nodes, row.data(), layout.pool.data(), found);
+          }
           BOOST_REQUIRE_MESSAGE(found == expected, name_of(isa)
                                                        << ", tree " << t << ", row " << r << " of " << rows
                                                        << ": node " << found << " instead of " << expected);
@@ -231,20 +241,54 @@ BOOST_AUTO_TEST_SUITE(sliced)
 
 BOOST_AUTO_TEST_CASE(leaves_are_those_of_the_walk) {
   const Shape shapes[] = {
-      {40, 8, false, 3, 0, false},      {20, 64, false, 60, 0, false},   {12, 64, true, 200, 0, false},
-      {6, 256, true, 1200, 0, false},   {6, 256, false, 3000, 0, false}, {4, 600, false, 50, 0, false},
-      {30, 31, true, 20, 12, false},    {20, 40, false, 20, 500, true},  {20, 40, false, 20, 1000, false},
-      {3, 20, false, 20, 70'000, true},
+      {40, 8, false, 3, 0, false},     {20, 64, false, 60, 0, false},    {12, 64, true, 200, 0, false},
+      {6, 256, true, 1200, 0, false},  {6, 256, false, 3000, 0, false},  {4, 600, false, 50, 0, false},
+      {9, 3000, false, 500, 0, false}, {9, 1200, true, 90, 40, true},    {30, 31, true, 20, 12, false},
+      {20, 40, false, 20, 500, true},  {20, 40, false, 20, 1000, false}, {3, 20, false, 20, 70'000, true},
   };
   std::mt19937 random(11);
-  std::vector<int> met(6);
+  std::vector<int> met(7);
   for (const Shape& shape : shapes) {
     check<forest::Narrow32>(shape, DType::f32, random, met);
     check<forest::Wide32>(shape, DType::f32, random, met);
     check<forest::Wide64>(shape, DType::f64, random, met);
   }
-  // every encoding, chains, and trees too large to slice
+  // every encoding, chains, trees too large to slice, and tops of such
   for (int count : met) BOOST_TEST(count > 0);
+}
+
+// Blocks, tops of large trees and walks together, by way of leaf ids: each row alone walks from the roots.
+BOOST_AUTO_TEST_CASE(every_row_alone_finds_the_leaves_of_the_batch) {
+  const Shape shapes[] = {{20, 40, false, 60, 0, false},    {90, 450, false, 4000, 0, false},
+                          {12, 400, false, 30, 40, true},   {5, 2000, false, 900, 0, false},
+                          {30, 300, false, 9000, 0, false}, {0, 1, false, 1, 0, false}};
+  std::mt19937 random(13);
+  for (const Shape& shape : shapes) {
+    const Trees trees(shape, random);
+    ForestSpec spec = trees.spec(DType::f32);
+    spec.leaf_ids = true;
+    const auto width = static_cast<size_t>(shape.trees);
+    for (Isa isa : levels()) {
+      const auto forest = Forest::build(spec, isa);
+      for (const int64_t rows : {2, 40, 64, 65, 520, 600}) {
+        const auto data = column_major_rows<float>(random, rows, shape);
+        const auto run = [&](const std::vector<float>& block, int64_t count) {
+          std::vector<int64_t> out(static_cast<size_t>(count) * width);
+          const auto scratch = aligned<std::byte>(forest->scratch_bytes(count));
+          forest->run(block.data(), count, out.data(), scratch.get());
+          return out;
+        };
+        const std::vector<int64_t> batch = run(data, rows);
+        for (int64_t r = 0; r < rows; ++r) {
+          std::vector<float> row;
+          for (int64_t c = 0; c < kFeatures; ++c) row.push_back(data[static_cast<size_t>(c * rows + r)]);
+          const std::vector<int64_t> alone = run(row, 1);
+          for (size_t t = 0; t < width; ++t)
+            BOOST_REQUIRE_EQUAL(batch[t * static_cast<size_t>(rows) + static_cast<size_t>(r)], alone[t]);
+        }
+      }
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(sums_are_those_of_scalar_code) {
