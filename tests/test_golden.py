@@ -59,7 +59,8 @@ def test_every_op_and_kind_of_output_occurs() -> None:
     known = {name for file in sources for name in re.findall(r'OpDef k\w+Op\{\s*"(\w+)"', file.read_text())}
     assert len(known) >= 30
     cores = [mlcore.load(path).core for path in FILES]
-    assert known == {node["op"] for core in cores for node in core.nodes}
+    # a range stands for checks that were folded with their steps; no front end writes one
+    assert known - {"range"} == {node["op"] for core in cores for node in core.nodes}
     kinds = {(output["method"], output["vector"], output["index"] >= 0) for core in cores for output in core.outputs}
     assert {("predict", True, False), ("predict", False, False), ("predict_proba", False, True)} <= kinds
     assert {("decision_function", True, False), ("decision_function", False, False)} <= kinds

@@ -555,6 +555,8 @@ void Group::emit_forest(Program& out, int32_t id, int32_t block) const {
   node.constants["right"] = add_constant(out, DType::i32, right);
   node.constants["threshold"] = add_constant(out, DType::f64, threshold);
   node.constants["missing"] = add_constant(out, DType::u8, missing);
+  for (const char* name : {"category_rule", "categories"}) node.attributes.erase(name);
+  for (const char* name : {"category_offset", "category_words", "category_bits"}) node.constants.erase(name);
   if (!bits.empty()) {
     node.attributes["category_rule"] = std::string(rule == CategoryRule::xgboost    ? "xgboost"
                                                    : rule == CategoryRule::lightgbm ? "lightgbm"

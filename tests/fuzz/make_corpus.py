@@ -54,6 +54,8 @@ def models() -> Iterator[tuple[str, _core.Model]]:
     yield "cast", chain(("cast", {"dtype": "f32"}, none))
     yield "select", chain(("select", none, {"indices": np.array([0, 0, 0])}))
     yield "check", chain(("check", {"nan": "forbid", "inf": "forbid"}, none))
+    bounds = {"low": np.array([-1.0]), "high": np.array([1.0]), "missing": np.array([1], np.uint8)}
+    yield "range", chain(("range", none, bounds))
     yield "clip", chain(("clip", none, {"lo": np.array([-1.0]), "hi": np.array([1.0])}))
     yield "binarize", chain(("binarize", none, {"threshold": np.array([0.5])}))
     yield "poly", chain(("poly", none, {"offsets": np.array([0, 0, 1, 3]), "factors": np.array([0, 0, 0])}))

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "attacks"), str(HERE.parent / "frontends")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "attacks"), str(HERE.parent / "frontends")]
 
 import examples_lightgbm  # noqa: E402
 import examples_sklearn_models  # noqa: E402
 import examples_sklearn_transforms  # noqa: E402
 import examples_xgboost  # noqa: E402
 import forge  # noqa: E402
+import make_corpus  # noqa: E402
 import mlcore  # noqa: E402
 
 CORPUS = HERE / "corpus"
@@ -67,6 +68,8 @@ def main() -> None:
     """Compile every example, keep the small ones that add a trait, smallest first."""
     candidates = [forge.sample().to_bytes()]
     candidates.append(without_golden(candidates[0]))
+    # no front end writes a range
+    candidates += [model.to_bytes() for name, model in make_corpus.models() if name == "range"]
     for make in makers():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
