@@ -330,7 +330,11 @@ model.predict_proba(np.zeros((20_000, 6)))
 for task in os.listdir("/proc/self/task"):
     if int(task) == os.getpid():
         continue
-    status = open(f"/proc/self/task/{task}/status").read()
+    for _ in range(1_000):  # until it sleeps: a thread that has not run yet blocks every signal
+        status = open(f"/proc/self/task/{task}/status").read()
+        if "State:\\tS" in status:
+            break
+        time.sleep(0.01)
     blocked = int(status.split("SigBlk:")[1].split()[0], 16)
     assert all(blocked >> (number - 1) & 1 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)), status
     assert not blocked >> (signal.SIGSEGV - 1) & 1, status

@@ -21,6 +21,10 @@ constexpr size_t kSmallTileBytes = size_t{24} << 10;
 constexpr size_t kLargeTileBytes = size_t{256} << 10;
 constexpr size_t kSmallTree = size_t{8} << 10;  // bytes of nodes
 constexpr int64_t kMaxTile = 512;
+// A tree of more bytes than this is read from memory for every tile of rows, so tiles are long.
+constexpr size_t kHugeTree = size_t{48} << 10;
+constexpr size_t kHugeTileBytes = size_t{8} << 20;
+constexpr int64_t kMaxHugeTile = 8192;
 constexpr int64_t kFewRows = 4;           // up to here each row walks alone, several trees at a time
 constexpr size_t kMinTable = 16;          // entries of a leaf table, which is read a register at a time
 constexpr size_t kTreesAtOnce = 64;       // of such a walk; at most kMaxTile
@@ -70,7 +74,13 @@ class Evaluator final : public Forest {
     layout_.source = {};
     kernels_ = &sliced::kernels(isa);
     slice();
+    if (sliced_.empty() && layout_.nodes.size() * sizeof(N) > kHugeTree * layout_.trees.size()) {
+      const auto rows = static_cast<int64_t>(kHugeTileBytes / (width * sizeof(Key)));
+      tile_ = std::clamp(rows / kLanes * kLanes, tile_, kMaxHugeTile);
+    }
   }
+
+  int64_t good_rows() const override { return std::max(tile_, kMaxTile); }
 
   size_t scratch_bytes(int64_t rows) const override {
     const auto tile = static_cast<size_t>(std::min(tile_, round_up(rows)));

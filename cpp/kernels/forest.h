@@ -91,6 +91,8 @@ class Forest {
   // [rows, trees] int64 leaf ids. `scratch` has scratch_bytes(rows) bytes, 64-byte aligned.
   virtual void run(const void* data, int64_t rows, void* out, void* scratch) const = 0;
   virtual size_t scratch_bytes(int64_t rows) const = 0;
+  // Rows that it pays to take at once, where there are so many.
+  virtual int64_t good_rows() const = 0;
 };
 
 }  // namespace mlcore

@@ -67,9 +67,9 @@ class Step {
     (void)rows;
     return 0;
   }
-  // Whether the step reads so many constants that it pays to take more rows through it than fit into the
-  // first-level cache.
-  virtual bool wants_many_rows() const { return false; }
+  // Rows that it pays to take through the step at once because it reads many constants, though their blocks
+  // do not fit into the first-level cache; 0: it does not.
+  virtual int64_t good_rows() const { return 0; }
   virtual const TextEncoder* text_encoder() const { return nullptr; }
 };
 

@@ -13,7 +13,7 @@ class TreesStep final : public Step {
     forest_->run(args.inputs[0].data, args.inputs[0].rows, args.output.data, args.scratch);
   }
   size_t scratch_bytes(int64_t rows) const override { return forest_->scratch_bytes(rows); }
-  bool wants_many_rows() const override { return true; }
+  int64_t good_rows() const override { return forest_->good_rows(); }
 
  private:
   std::unique_ptr<Forest> forest_;

@@ -1,5 +1,5 @@
 // Pull-back: a forest behind feature steps is rewritten to split on the columns that the features come from,
-// so that the steps between need not run (docs/design/0007-pull-back.md).
+// so that the steps between need not run (docs/design/0006-pull-back.md).
 #pragma once
 
 #include <string>

@@ -12,7 +12,6 @@ namespace {
 constexpr size_t kArenaTarget = size_t{24} << 10;
 constexpr size_t kLargeArenaTarget = size_t{1536} << 10;
 constexpr int64_t kMinChunkRows = 64;  // a chunk costs a call per node
-constexpr int64_t kMaxChunkRows = 512;
 
 size_t align_up(size_t value, size_t to) { return (value + to - 1) / to * to; }
 
@@ -149,7 +148,7 @@ Route::Route(const Program& program, std::span<const std::unique_ptr<Step>> step
   const std::vector<bool> needed = needed_by(program, outputs);
   const Layout layout = lay_out(program, needed);
   bytes_per_row = layout.bytes_per_row;
-  bool many = false;
+  int64_t good_rows = 0;
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (!needed[i]) continue;
     const Node& node = nodes[i];
@@ -180,7 +179,7 @@ Route::Route(const Program& program, std::span<const std::unique_ptr<Step>> step
       }
     }
     if (visit.step) {
-      many |= visit.step->wants_many_rows();
+      good_rows = std::max(good_rows, visit.step->good_rows());
       for (int32_t input : node.inputs) inputs.push_back(layout.places[static_cast<size_t>(input)]);
       visit.inputs = static_cast<uint32_t>(node.inputs.size());
       most_inputs = std::max(most_inputs, node.inputs.size());
@@ -190,10 +189,11 @@ Route::Route(const Program& program, std::span<const std::unique_ptr<Step>> step
   const auto fitting = [&](size_t bytes) {
     return static_cast<int64_t>(bytes / std::max<size_t>(bytes_per_row, 1));
   };
+  const int64_t most = std::max(good_rows, kMaxChunkRows);
   const int64_t rows =
-      many ? fitting(kLargeArenaTarget)
-           : std::min(std::max(fitting(kArenaTarget), kMinChunkRows), fitting(kLargeArenaTarget));
-  chunk_rows = std::clamp<int64_t>(rows, 1, kMaxChunkRows);
+      good_rows > 0 ? fitting(kLargeArenaTarget * static_cast<size_t>(most / kMaxChunkRows))
+                    : std::min(std::max(fitting(kArenaTarget), kMinChunkRows), fitting(kLargeArenaTarget));
+  chunk_rows = std::clamp<int64_t>(rows, 1, most);
   row_scratch_ = scratch_bytes(1);
   chunk_scratch_ = scratch_bytes(chunk_rows);
 }

@@ -15,6 +15,8 @@
 namespace mlcore {
 
 struct Route {
+  static constexpr int64_t kMaxChunkRows = 512;  // unless a step wants more
+
   // Where a block lies in the arena: regions are laid out for a chunk's capacity, columns inside a region for
   // the rows that a chunk has.
   struct Place {
