@@ -518,3 +518,44 @@ def test_random_damage_never_crashes(seed: int) -> None:
             continue
         assert run(model, X).tobytes() == expected(forest, X).tobytes()
     assert 0 < refused < 60
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_trees_larger_than_the_cache(dtype: type[np.floating[Any]]) -> None:
+    """They are walked in chunks of thousands of rows; every size of batch gives the same bits."""
+    rng = np.random.default_rng(0)
+    depth, trees, width = 14, 2, 6
+    nodes, inner = 2 ** (depth + 1) - 1, 2**depth - 1
+    at = np.arange(nodes)
+    feature = np.where(at < inner, rng.integers(0, width, (trees, nodes)), -1).astype(np.int32)
+    threshold = rng.normal(size=(trees, nodes)).astype(dtype)
+    left = np.tile(np.where(at < inner, 2 * at + 1, -1), trees).astype(np.int32)
+    leaf = np.where(at >= inner, at - inner, 0) + np.arange(trees)[:, None] * (inner + 1)
+    values = rng.normal(size=trees * (inner + 1))
+    constants = {
+        "tree_offsets": np.arange(trees + 1) * nodes,
+        "tree_output": np.zeros(trees, np.int32),
+        "feature": feature.ravel(),
+        "threshold": threshold.ravel(),
+        "left": left,
+        "right": np.where(left >= 0, left + 1, -1).astype(np.int32),
+        "missing": np.zeros(trees * nodes, np.uint8),
+        "leaf": leaf.ravel().astype(np.int32),
+        "leaf_values": values,
+        "base": np.zeros(1),
+    }
+    attributes = {"outputs": 1, "compare": "le", "vector_leaf": False, "result": "sum"}
+    model = build(Forest(attributes, constants, width, dtype))
+    X = rng.normal(size=(9_000, width)).astype(dtype)
+    X[rng.random(X.shape) < 0.02] = np.nan
+    expected = np.zeros(len(X))
+    for tree in range(trees):
+        place = np.zeros(len(X), np.int64)
+        for _ in range(depth):
+            goes_left = X[np.arange(len(X)), feature[tree, place]] <= threshold[tree, place]
+            place = 2 * place + np.where(goes_left, 1, 2)
+        expected += values[leaf[tree, place]]
+    for threads in (1, 3):
+        model.threads = threads
+        for rows in (1, 5, 511, 513, 1_300, 9_000):
+            assert run(model, X[:rows]).ravel().tobytes() == expected[:rows].tobytes()
