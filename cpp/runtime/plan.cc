@@ -124,9 +124,9 @@ void Plan::run(const Source& source, int64_t rows, std::span<const int32_t> outp
   workspace.destinations_.assign(program_.outputs.size(), nullptr);
   for (size_t i = 0; i < outputs.size(); ++i)
     workspace.destinations_[static_cast<size_t>(outputs[i])] = destinations[i];
-  // long chunks are for speed: every thread gets one
-  const int64_t share = (rows + threading.most - 1) / threading.most;
-  const int64_t capacity = std::min({route.chunk_rows, rows, std::max(share, Route::kMaxChunkRows)});
+  // long chunks leave some for other threads; how many threads there are must not change which row is refused
+  const int64_t quarter = (rows + 3) / 4;
+  const int64_t capacity = std::min({route.chunk_rows, rows, std::max(quarter, Route::kMaxChunkRows)});
   const size_t bytes = route.bytes(capacity);
   const auto chunk = [&](int64_t index, Arena& arena) {
     const int64_t first = index * capacity;
