@@ -82,6 +82,23 @@ def test_floating_point_state(model: mlcore.Model, bits: int) -> None:
     assert int.from_bytes(bytes(state), "little") & bits == bits, "the caller's state must be put back"
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.uname().machine != "x86_64", reason="reads MXCSR through glibc x86-64"
+)
+@pytest.mark.parametrize("bits", [(1 << 15) | (1 << 6), 1 << 13, 2 << 13], ids=["denormals", "round-down", "round-up"])
+def test_loading_in_another_floating_point_state(bits: int) -> None:
+    """The cuts of folded splits are found with the steps' own arithmetic, whatever state the caller is in."""
+    data = mlcore.compile(MODELS["trees"], X).to_bytes()
+
+    def cuts() -> bytes:
+        notes = mlcore.Model.from_bytes(data).core.fold_notes
+        return b"".join(note["cuts"].tobytes() for note in notes)
+
+    expected = cuts()
+    assert expected
+    assert _with_mxcsr(bits, cuts) == expected
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a comma locale or its absence, as on Linux")
 def test_locale(model: mlcore.Model) -> None:
     expected, artifact = _answers(model), model.to_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import mlcore
@@ -179,6 +180,27 @@ def test_random_programs(name: str) -> None:
     if SHAPES[name].rule == "none" and max(SHAPES[name].missing) < 4:
         assert folded > 0
         assert kinds > 0
+
+
+def test_looking_costs_little() -> None:
+    """Neither deep chains of checks nor codes beyond all bounds make a file slow to load, or large in memory."""
+    programs = Programs(0)
+    programs.builder.set_column(0, "c0", "float64", True, False)
+    value = programs.node("column", [], {"column": 0, "dtype": "f64"})
+    for _ in range(20_000):
+        value = programs.node("check", [value], {"nan": "allow", "inf": "forbid"})
+    value = programs.node("arith", [value], {"fn": "sub"}, {"value": np.array([0.5])})
+    keys, codes = np.array([1.0, 2.0]), np.array([0, 2**31 - 1], np.int32)
+    code = programs.node("encode", [value], {"unknown": "code"}, {"keys": keys, "codes": codes})
+    block = programs.node("concat", [value, programs.node("cast", [code], {"dtype": "f64"})])
+    forest = draw(Shape(width=2), np.random.default_rng(0))
+    result = programs.node("trees", [block], forest.attributes, forest.constants)
+    programs.builder.add_output("predict", -1, result[0], "float64", False, [], None)
+    start = time.perf_counter()
+    model = programs.builder.finish()
+    assert time.perf_counter() - start < 10
+    programs.columns = [np.float64]
+    assert_same(model, programs.batch(100, {}, 0.2))
 
 
 # -- real pipelines -----------------------------------------------------------------------------------------------

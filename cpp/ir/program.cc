@@ -112,6 +112,15 @@ std::string_view Constant::string_at(int64_t index) const {
   return {characters() + offsets[0], static_cast<size_t>(offsets[1] - offsets[0])};
 }
 
+std::vector<bool> Program::ancestors(std::span<const int32_t> values) const {
+  std::vector<bool> out(nodes.size());
+  for (int32_t value : values) out[static_cast<size_t>(value)] = true;
+  for (size_t i = nodes.size(); i-- > 0;)
+    if (out[i])
+      for (int32_t input : nodes[i].inputs) out[static_cast<size_t>(input)] = true;
+  return out;
+}
+
 const Constant& Program::constant(const Node& node, std::string_view name) const {
   // std::map<std::string, ...> has no heterogeneous lookup without a transparent comparator.
   const auto found = node.constants.find(std::string(name));

@@ -106,6 +106,8 @@ struct Program {
   std::map<std::string, std::string> provenance;
 
   const Constant& constant(const Node& node, std::string_view name) const;
+  // Per node: it takes part in one of `values` (ids of nodes), or is one.
+  std::vector<bool> ancestors(std::span<const int32_t> values) const;
 };
 
 }  // namespace mlcore

@@ -7,6 +7,9 @@ namespace mlcore {
 namespace {
 
 constexpr size_t kMaxLinks = 64;
+constexpr int64_t kStepWork = 256;  // of looking at a step, in numbers computed
+// Larger codes count as unknown: a short file may name any, and each is sent through the steps.
+constexpr int32_t kMaxCode = 1 << 21;
 
 // The codes that a column can hold; nothing when they are not known.
 std::optional<CodeRange> codes_of(const Program& program, ColumnRef at) {
@@ -15,7 +18,8 @@ std::optional<CodeRange> codes_of(const Program& program, ColumnRef at) {
   if (node.op == "bin") {
     const auto offsets = reader.constant("offsets", DType::i64).as<int64_t>();
     const auto column = static_cast<size_t>(at.column);
-    return CodeRange{0, static_cast<int32_t>(offsets[column + 1] - offsets[column])};
+    const CodeRange range{0, static_cast<int32_t>(offsets[column + 1] - offsets[column])};
+    return range.last <= kMaxCode ? std::optional(range) : std::nullopt;
   }
   if (node.op != "encode") return std::nullopt;
   CodeRange range{0, -1};
@@ -29,7 +33,7 @@ std::optional<CodeRange> codes_of(const Program& program, ColumnRef at) {
   if (reader.choice("unknown", {"code", "error"}) == "code") add(reader.integer_or("unknown_code", -1));
   for (const char* name : {"null_code", "none_code", "nan_code"})
     if (reader.has_attribute(name)) add(reader.integer(name));
-  return range;
+  return range.last <= kMaxCode ? std::optional(range) : std::nullopt;
 }
 
 template <class T>
@@ -66,7 +70,7 @@ ColumnChain::ColumnChain(const Program& program, ColumnRef end, Reach reach, Bud
     : origin_(end), origin_type_(program.nodes[static_cast<size_t>(end.value)].type.dtype) {
   if (origin_type_ == DType::i32) {
     order_ = Order::lookup;
-    codes_ = codes_of(program, end).value_or(CodeRange{});
+    codes_ = codes_of(program, end);
   }
   ColumnRef here = end;
   Order order = Order::same;
@@ -79,7 +83,7 @@ ColumnChain::ColumnChain(const Program& program, ColumnRef end, Reach reach, Bud
     const NodeReader reader(program, node);
     std::optional<ColumnStep> step = op.column_step(reader, here.column);
     if (!step) break;
-    int64_t size = 1;
+    int64_t size = kStepWork;
     for (const auto& [name, constant] : step->constants) size += constant.size();
     if (!budget.spend(size) || (reach == Reach::same && step->order != Order::same)) break;
     here = {node.inputs[step->input], step->column};
@@ -94,7 +98,7 @@ ColumnChain::ColumnChain(const Program& program, ColumnRef end, Reach reach, Bud
     origin_ = here;
     origin_type_ = type;
     order_ = codes ? Order::lookup : order;
-    codes_ = codes.value_or(CodeRange{});
+    codes_ = codes;
     kept = links.size();
   }
   links.resize(kept);

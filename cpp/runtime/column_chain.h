@@ -50,10 +50,11 @@ class ColumnChain {
 
   ColumnRef origin() const { return origin_; }
   DType origin_type() const { return origin_type_; }
-  bool from_codes() const { return origin_type_ == DType::i32; }
-  CodeRange codes() const { return codes_; }
+  bool from_codes() const { return codes_.has_value(); }
+  CodeRange codes() const { return *codes_; }
   Order order() const { return order_; }  // same, rising or falling; from codes: lookup
   bool is_same() const { return links_.empty(); }
+  size_t steps() const { return links_.size(); }
   // The code whose value alone differs from those of all the others (a column of a one_hot).
   std::optional<int32_t> single_code() const;
 
@@ -69,14 +70,13 @@ class ColumnChain {
     std::unique_ptr<Program> program;  // the step alone, behind one input column
     std::unique_ptr<Step> step;
     const Node& node() const { return program->nodes[1]; }
-    DType input_type() const { return program->nodes[0].type.dtype; }
   };
   static Link make_link(ColumnStep step, const Node& original, DType input);
 
   ColumnRef origin_;
   DType origin_type_;
   Order order_ = Order::same;
-  CodeRange codes_;
+  std::optional<CodeRange> codes_;
   std::vector<Link> links_;  // from the end back to the origin
 };
 

@@ -5,11 +5,11 @@
 #include <limits>
 #include <map>
 #include <optional>
-#include <set>
 
 #include "ops/trees_spec.h"
 #include "runtime/column_chain.h"
 #include "runtime/fold_splits.h"
+#include "runtime/fp_environment.h"
 
 namespace mlcore {
 namespace {
@@ -19,7 +19,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // second.
 constexpr int64_t kMaxWork = int64_t{1} << 29;
 constexpr int64_t kMaxSetWords = int64_t{1} << 22;  // of all category sets of a forest, in 32 bits
-constexpr int64_t kExactInFloat = int64_t{1} << 24;
 // Codes up to which sets of them are small beside the nodes of a forest.
 constexpr int32_t kFewCodes = 255;
 using Reach = ColumnChain::Reach;
@@ -28,49 +27,29 @@ using Reach = ColumnChain::Reach;
 
 bool is_float(DType type) { return type == DType::f64 || type == DType::f32; }
 
-// Per node: it takes part in `value`, itself included.
-std::vector<bool> ancestors(const Program& program, const std::vector<int32_t>& values) {
-  std::vector<bool> out(program.nodes.size());
-  for (int32_t value : values) out[static_cast<size_t>(value)] = true;
-  for (size_t i = program.nodes.size(); i-- > 0;)
-    if (out[i])
-      for (int32_t input : program.nodes[i].inputs) out[static_cast<size_t>(input)] = true;
-  return out;
+// Whether all values of a table are finite, and stay so as float32.
+bool holds_small(const Constant& constant) {
+  const auto small = [](auto x) { return std::abs(static_cast<double>(x)) < 1e30; };  // not NaN
+  if (constant.type() == DType::f64) return std::ranges::all_of(constant.as<double>(), small);
+  if (constant.type() == DType::f32) return std::ranges::all_of(constant.as<float>(), small);
+  return constant.type() == DType::i64;
 }
 
-// Every value is finite, and stays so as a float32.
-bool is_small(const Program& program, int32_t value) {
-  const Node& node = program.nodes[static_cast<size_t>(value)];
-  if (node.op == "one_hot" || node.op == "is_missing" || node.op == "bin" || node.op == "binarize")
-    return true;
-  if (node.op == "cast" || node.op == "check" || node.op == "guard" || node.op == "select")
-    return is_small(program, node.inputs[0]);
-  if (node.op != "table") return node.type.dtype == DType::i32;
-  const auto all_small = [](const Constant& constant) {
-    const auto small = [](auto x) { return std::abs(static_cast<double>(x)) < 1e30; };  // not NaN
-    if (constant.type() == DType::f64) return std::ranges::all_of(constant.as<double>(), small);
-    if (constant.type() == DType::f32) return std::ranges::all_of(constant.as<float>(), small);
-    return constant.type() == DType::i64;
-  };
-  return all_small(program.constant(node, "values")) &&
-         (!node.constants.contains("default") || all_small(program.constant(node, "default")));
-}
-
-// Calls `visit(column)` for those columns of a block that may hold what a check refuses.
-template <class Visit>
-void each_unsafe_column(const Program& program, int32_t value, int64_t first, const Visit& visit) {
-  const Node& node = program.nodes[static_cast<size_t>(value)];
-  if (is_small(program, value)) return;
-  if (node.op == "cast" || node.op == "check" || node.op == "guard")
-    return each_unsafe_column(program, node.inputs[0], first, visit);
-  if (node.op == "concat") {
-    for (int32_t input : node.inputs) {
-      each_unsafe_column(program, input, first, visit);
-      first += program.nodes[static_cast<size_t>(input)].type.width;
-    }
-    return;
+// Per node: every value is finite, and stays so as a float32.
+std::vector<bool> small_values(const Program& program) {
+  std::vector<bool> small(program.nodes.size());
+  for (size_t i = 0; i < small.size(); ++i) {
+    const Node& node = program.nodes[i];
+    if (node.op == "one_hot" || node.op == "is_missing" || node.op == "bin" || node.op == "binarize")
+      small[i] = true;
+    else if (node.op == "cast" || node.op == "check" || node.op == "guard" || node.op == "select")
+      small[i] = small[static_cast<size_t>(node.inputs[0])];
+    else if (node.op == "table")
+      small[i] = holds_small(program.constant(node, "values")) &&
+                 (!node.constants.contains("default") || holds_small(program.constant(node, "default")));
+    else small[i] = node.type.dtype == DType::i32;
   }
-  for (int64_t column = 0; column < node.type.width; ++column) visit(first + column);
+  return small;
 }
 
 // Words of a set of codes, in which code c is category c + 1.
@@ -115,8 +94,7 @@ int32_t cast(Program& out, const std::string& path, int32_t value, DType type) {
   return add_node(out, {"cast", path, {value}, {{"dtype", std::string(name_of(type))}}, {}, {}});
 }
 
-// -- one block of features and the forests that read it
-// ------------------------------------------------------
+// -- one block of features and the forests that read it ----------------------------------------------------
 
 struct Feature {
   std::optional<ColumnChain> chain;
@@ -139,8 +117,10 @@ struct Codes {
 
 class Group {
  public:
-  Group(const Program& program, int32_t value, Budget& budget, std::vector<FoldNote>& notes)
-      : program_(program), value_(value), budget_(budget), notes_(notes) {}
+  // `small`: per node, see small_values.
+  Group(const Program& program, const std::vector<bool>& small, int32_t value, Budget& budget,
+        std::vector<FoldNote>& notes)
+      : program_(program), small_(small), value_(value), budget_(budget), notes_(notes) {}
 
   void add(int32_t forest) { forests_.push_back(forest); }
 
@@ -157,17 +137,20 @@ class Group {
   std::string look();
   std::string obstacle() const;
   void trace();
+  void list_splits();
   bool pays() const;
   void find_splits();
   void find_splits(Feature& feature);
   void settle_codes();
   void read_checks();
   void read_check(const Node& check, int32_t id);
+  std::vector<int64_t> unsafe_columns(int32_t value) const;
   bool may_refuse(const Node& node) const;
   void number_columns();
   void describe() const;
 
   const Program& program_;
+  const std::vector<bool>& small_;
   int32_t value_;
   Budget& budget_;
   std::vector<FoldNote>& notes_;
@@ -200,9 +183,13 @@ bool Group::prepare() {
 
 // Empty, or why the forests stay as they are.
 std::string Group::look() {
+  const auto nodes = static_cast<int64_t>(program_.nodes.size());
+  budget_.spend(nodes * static_cast<int64_t>(program_.outputs.size() + forests_.size() + 4));
+  if (budget_.spent()) return "it would take too long to load";
   std::string reason = obstacle();
   if (!reason.empty()) return reason;
   trace();
+  if (pays()) list_splits();
   if (!pays()) return "no step worth saving lies between the columns and the forest";
   find_splits();
   read_checks();
@@ -217,14 +204,14 @@ std::string Group::obstacle() const {
     if (spec.strict && std::ranges::any_of(spec.missing, [](uint8_t m) { return m >= 4; }))
       return "zero counts as missing in strict comparisons";
   }
-  const std::vector<bool> before = ancestors(program_, {value_});
+  const std::vector<bool> before = program_.ancestors({{value_}});
   std::vector<int32_t> outputs;  // that need a forest; others are computed apart
   for (const OutputSpec& output : program_.outputs) {
-    const std::vector<bool> needed = ancestors(program_, {output.value});
+    const std::vector<bool> needed = program_.ancestors({{output.value}});
     if (std::ranges::any_of(forests_, [&](int32_t forest) { return needed[static_cast<size_t>(forest)]; }))
       outputs.push_back(output.value);
   }
-  const std::vector<bool> needed = ancestors(program_, outputs);
+  const std::vector<bool> needed = program_.ancestors(outputs);
   for (size_t i = 0; i < program_.nodes.size(); ++i) {
     if (!needed[i] || before[i] || std::ranges::count(forests_, static_cast<int32_t>(i)) > 0) continue;
     for (int32_t input : program_.nodes[i].inputs)
@@ -234,22 +221,31 @@ std::string Group::obstacle() const {
   return {};
 }
 
-// Lists the splits of each feature and finds where it comes from.
+// Finds where each feature that some split reads comes from.
 void Group::trace() {
-  std::map<int32_t, std::set<SplitKey>> found;
+  for (const ForestSpec& spec : specs_)
+    for (const int32_t column : spec.feature)
+      if (column >= 0) features_.try_emplace(column);
+  for (auto& [column, feature] : features_)
+    feature.chain.emplace(program_, ColumnRef{value_, column}, Reach::codes, budget_);
+}
+
+// Lists the kinds of splits of each feature. Splits that are no cuts can only be said of the feature itself,
+// or of codes.
+void Group::list_splits() {
   for (size_t f = 0; f < specs_.size(); ++f) {
     const ForestSpec& spec = specs_[f];
     for (size_t i = 0; i < spec.feature.size(); ++i)
       if (spec.feature[i] >= 0)
-        found[spec.feature[i]].insert(key_of(spec, static_cast<int32_t>(f), static_cast<int32_t>(i)));
+        features_.at(spec.feature[i])
+            .keys.push_back(key_of(spec, static_cast<int32_t>(f), static_cast<int32_t>(i)));
   }
-  for (const auto& [column, keys] : found) {
-    Feature& feature = features_[column];
-    feature.keys.assign(keys.begin(), keys.end());
-    const ColumnRef end{value_, column};
-    feature.chain.emplace(program_, end, Reach::codes, budget_);
+  for (auto& [column, feature] : features_) {
+    auto& keys = feature.keys;
+    std::ranges::sort(keys);
+    keys.erase(std::ranges::unique(keys).begin(), keys.end());
     if (!std::ranges::all_of(keys, is_cut) && !feature.chain->from_codes())
-      feature.chain.emplace(program_, end, Reach::same, budget_);
+      feature.chain.emplace(program_, ColumnRef{value_, column}, Reach::same, budget_);
   }
 }
 
@@ -279,7 +275,7 @@ void Group::find_splits() {
 void Group::find_splits(Feature& feature) {
   const ColumnChain& chain = *feature.chain;
   const int64_t values = chain.from_codes() ? chain.codes().last + 2 : 64;
-  if (budget_.spend(values * static_cast<int64_t>(feature.keys.size() + 1)))
+  if (budget_.spend(values * static_cast<int64_t>((feature.keys.size() + 1) * (chain.steps() + 1))))
     feature.splits = fold_splits(specs_, chain, feature.keys);
 }
 
@@ -312,7 +308,7 @@ void Group::settle_codes() {
     const bool numbers = std::ranges::all_of(feature.keys, is_cut);
     const bool large = all_words > kMaxSetWords ||
                        (codes.range.last > kFewCodes && !feature.chain->single_code() && numbers);
-    if (codes.range.last + 2 <= kExactInFloat && (codes.cuts || !large)) continue;
+    if (codes.cuts || !large) continue;
     feature.chain.emplace(program_, ColumnRef{value_, column}, numbers ? Reach::floats : Reach::same,
                           budget_);
     find_splits(feature);
@@ -326,7 +322,7 @@ void Group::settle_codes() {
 
 // What the steps before the forests refuse, they must go on refusing.
 void Group::read_checks() {
-  const std::vector<bool> before = ancestors(program_, {value_});
+  const std::vector<bool> before = program_.ancestors({{value_}});
   for (size_t i = 0; i < before.size() && !budget_.spent(); ++i) {
     if (!before[i]) continue;
     const Node& one = program_.nodes[i];
@@ -336,8 +332,32 @@ void Group::read_checks() {
   std::vector<int32_t> origins;
   for (const auto& [origin, numbers] : numbers_) origins.push_back(origin.value);
   for (const auto& [origin, codes] : codes_) origins.push_back(origin.value);
-  const std::vector<bool> run = ancestors(program_, origins);
+  const std::vector<bool> run = program_.ancestors(origins);
   std::erase_if(guards_, [&](int32_t id) { return run[static_cast<size_t>(id)]; });
+}
+
+// Columns of a block that may hold what a check refuses.
+std::vector<int64_t> Group::unsafe_columns(int32_t value) const {
+  std::vector<int64_t> out;
+  std::vector<ColumnRef> open{{value, 0}};  // blocks, and where they begin in this one
+  while (!open.empty() && budget_.spend(16)) {
+    const auto [at, first] = open.back();
+    open.pop_back();
+    const Node& block = node(at);
+    if (small_[static_cast<size_t>(at)]) continue;
+    if (block.op == "cast" || block.op == "check" || block.op == "guard") {
+      open.push_back({block.inputs[0], first});
+    } else if (block.op == "concat") {
+      int64_t begin = first;
+      for (int32_t input : block.inputs) {
+        open.push_back({input, begin});
+        begin += node(input).type.width;
+      }
+    } else {
+      for (int64_t column = 0; column < block.type.width; ++column) out.push_back(first + column);
+    }
+  }
+  return out;
 }
 
 // The numbers of the origins that pass.
@@ -346,35 +366,31 @@ void Group::read_check(const Node& check, int32_t id) {
   const bool nan = reader.choice("nan", {"allow", "forbid"}) == "forbid";
   const bool inf = reader.choice("inf", {"allow", "forbid"}) == "forbid";
   const auto refused = [&](double y) { return (nan && y != y) || (inf && std::isinf(y)); };
-  bool keep = false;
-  each_unsafe_column(program_, check.inputs[0], 0, [&](int64_t column) {
-    if (keep || !budget_.spend(128)) return;
+  for (const int64_t column : unsafe_columns(check.inputs[0])) {
     const ColumnChain chain(program_, {check.inputs[0], column}, Reach::codes, budget_);
+    const int64_t values = chain.from_codes() ? chain.codes().last + 2 : 128;
+    if (!budget_.spend(values * static_cast<int64_t>(chain.steps() + 1))) return;
     if (chain.from_codes()) {
       std::vector<double> codes;
       for (int32_t code = chain.codes().first; code <= chain.codes().last; ++code) codes.push_back(code);
-      keep = !budget_.spend(static_cast<int64_t>(codes.size())) ||
-             std::ranges::any_of(chain.values(codes), refused);
+      if (!std::ranges::any_of(chain.values(codes), refused)) continue;
+      guards_.push_back(id);
       return;
     }
     Numbers& numbers = numbers_[chain.origin()];
     if (refused(chain.values({std::numeric_limits<double>::quiet_NaN()})[0])) numbers.missing = false;
-    if (!inf) return;
+    if (!inf) continue;
     const Interval finite = finite_interval(chain);
     numbers.low = std::max(numbers.low, finite.low);
     numbers.high = std::min(numbers.high, finite.high);
-  });
-  if (keep) guards_.push_back(id);
+  }
 }
 
 // Whether a node may refuse a row, a check of numbers aside.
 bool Group::may_refuse(const Node& one) const {
   const NodeReader reader(program_, one);
   if (one.op == "check" || one.op == "vote") return true;
-  if (one.op == "encode") {
-    if (reader.choice("unknown", {"code", "error"}) == "code") return false;
-    return true;
-  }
+  if (one.op == "encode") return reader.choice("unknown", {"code", "error"}) == "error";
   if (one.op != "one_hot" && one.op != "table") return false;
   const ColumnChain codes(program_, {one.inputs[0], 0}, Reach::codes, budget_);
   if (!codes.from_codes() || !codes.is_same()) return true;
@@ -572,13 +588,16 @@ void Group::emit_forest(Program& out, int32_t id, int32_t block) const {
 }  // namespace
 
 Fold fold(const Program& program) {
+  const FpEnvironment environment;  // the steps must compute here what they compute in a run
   Fold out;
   Budget budget(kMaxWork);
+  const std::vector<bool> small = small_values(program);
   std::map<int32_t, Group> groups;  // by the value that the forests read
   for (size_t i = 0; i < program.nodes.size(); ++i) {
     if (program.nodes[i].op != "trees") continue;
     const int32_t value = program.nodes[i].inputs[0];
-    groups.try_emplace(value, program, value, budget, out.notes).first->second.add(static_cast<int32_t>(i));
+    groups.try_emplace(value, program, small, value, budget, out.notes)
+        .first->second.add(static_cast<int32_t>(i));
   }
   for (auto group = groups.begin(); group != groups.end();)
     group = group->second.prepare() ? std::next(group) : groups.erase(group);

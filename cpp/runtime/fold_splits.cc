@@ -5,6 +5,8 @@
 #include <functional>
 #include <limits>
 
+#include "kernels/forest_keys.h"
+
 namespace mlcore {
 namespace {
 
@@ -38,21 +40,16 @@ bool category_goes_left(const ForestSpec& spec, size_t node, double value) {
   return !in_set(words.subspan(half), category()) && missing_left;
 }
 
-// Floating-point numbers by their place in the order of all numbers.
+// Floating-point numbers by their place in the order of all numbers: forest::key_of and its inverse.
 template <class T>
-struct Ordered {
-  using Bits = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
-  static constexpr Bits kSign = Bits{1} << (sizeof(T) * 8 - 1);
+using Place = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
 
-  static Bits place(T x) {
-    const auto bits = std::bit_cast<Bits>(x);
-    return (bits & kSign) != 0 ? ~bits : bits | kSign;
-  }
-  static T number(Bits place) {
-    return std::bit_cast<T>((place & kSign) != 0 ? static_cast<Bits>(place ^ kSign)
-                                                 : static_cast<Bits>(~place));
-  }
-};
+template <class T>
+T number_at(Place<T> place) {
+  constexpr Place<T> kSign = Place<T>{1} << (sizeof(T) * 8 - 1);
+  return std::bit_cast<T>((place & kSign) != 0 ? static_cast<Place<T>>(place ^ kSign)
+                                               : static_cast<Place<T>>(~place));
+}
 
 // How much of the numbers, from -infinity on, satisfies each predicate.
 struct Beginning {
@@ -69,29 +66,28 @@ std::vector<Beginning> beginnings(const ColumnChain& chain, size_t count, const 
   std::vector<Beginning> out(count);
   struct Open {
     size_t index;
-    typename Ordered<T>::Bits inside, outside;
+    Place<T> inside, outside;
   };
   std::vector<Open> open;
   for (size_t i = 0; i < count; ++i) {
     out[i].size = !holds(i, ends[0]) ? Size::none : holds(i, ends[1]) ? Size::all : Size::some;
     if (out[i].size == Size::some)
-      open.push_back(
-          {i, Ordered<T>::place(static_cast<T>(-kInfinity)), Ordered<T>::place(static_cast<T>(kInfinity))});
+      open.push_back({i, forest::key_of<Place<T>>(static_cast<T>(-kInfinity)),
+                      forest::key_of<Place<T>>(static_cast<T>(kInfinity))});
   }
   std::vector<double> middles(open.size());
   const auto middle = [](const Open& one) {
-    return static_cast<typename Ordered<T>::Bits>(one.inside + (one.outside - one.inside) / 2);
+    return static_cast<Place<T>>(one.inside + (one.outside - one.inside) / 2);
   };
   for (size_t bit = 0; bit < sizeof(T) * 8; ++bit) {
-    for (size_t k = 0; k < open.size(); ++k)
-      middles[k] = static_cast<double>(Ordered<T>::number(middle(open[k])));
+    for (size_t k = 0; k < open.size(); ++k) middles[k] = static_cast<double>(number_at<T>(middle(open[k])));
     const std::vector<double> values = chain.values(middles);
     for (size_t k = 0; k < open.size(); ++k) {
       const auto place = middle(open[k]);
       (holds(open[k].index, values[k]) ? open[k].inside : open[k].outside) = place;
     }
   }
-  for (const Open& one : open) out[one.index].last = static_cast<double>(Ordered<T>::number(one.inside));
+  for (const Open& one : open) out[one.index].last = static_cast<double>(number_at<T>(one.inside));
   return out;
 }
 

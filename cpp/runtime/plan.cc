@@ -13,6 +13,9 @@
 namespace mlcore {
 namespace {
 
+// Methods whose routes are kept; a file may name any number of them.
+constexpr size_t kMaxRoutes = 16;
+
 template <class T>
 void transpose(const BlockView& block, T* destination) {
   constexpr int64_t kTile = 16;
@@ -35,11 +38,9 @@ void Source::read_columns(std::span<const int32_t> columns, int64_t first, int64
 
 Plan::Plan(const Program& program) : program_(program), used_columns_(program.schema.size()) {
   const size_t count = program.nodes.size();
-  std::vector<bool> needed(count);
-  for (const OutputSpec& output : program.outputs) needed[static_cast<size_t>(output.value)] = true;
-  for (size_t i = count; i-- > 0;)
-    if (needed[i])
-      for (int32_t input : program.nodes[i].inputs) needed[static_cast<size_t>(input)] = true;
+  std::vector<int32_t> shown;
+  for (const OutputSpec& output : program.outputs) shown.push_back(output.value);
+  const std::vector<bool> needed = program.ancestors(shown);
   steps_.resize(count);
   column_of_.assign(count, -1);
   for (size_t i = 0; i < count; ++i) {
@@ -56,8 +57,10 @@ Plan::Plan(const Program& program) : program_(program), used_columns_(program.sc
     methods[program.outputs[i].method].push_back(static_cast<int32_t>(i));
     all.push_back(static_cast<int32_t>(i));
   }
-  for (const auto& [method, outputs] : methods)
+  for (const auto& [method, outputs] : methods) {
+    if (routes_.size() == kMaxRoutes) break;
     routes_.push_back(std::make_unique<Route>(program, steps_, column_of_, outputs));
+  }
   if (methods.size() > 1) routes_.push_back(std::make_unique<Route>(program, steps_, column_of_, all));
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/route.h"
 
 #include <algorithm>
+#include <map>
 
 #include "runtime/arena.h"
 
@@ -51,17 +52,6 @@ size_t allocate(std::vector<Region>& regions, std::vector<size_t>& offsets) {
     total = std::max(total, at + region.bytes_per_row);
   }
   return total;
-}
-
-// Per node: some output needs it.
-std::vector<bool> needed_by(const Program& program, std::span<const int32_t> outputs) {
-  std::vector<bool> needed(program.nodes.size());
-  for (int32_t output : outputs)
-    needed[static_cast<size_t>(program.outputs[static_cast<size_t>(output)].value)] = true;
-  for (size_t node = needed.size(); node-- > 0;)
-    if (needed[node])
-      for (int32_t input : program.nodes[node].inputs) needed[static_cast<size_t>(input)] = true;
-  return needed;
 }
 
 struct Layout {
@@ -145,7 +135,13 @@ Route::Route(const Program& program, std::span<const std::unique_ptr<Step>> step
              std::span<const int32_t> column_of, std::span<const int32_t> outputs_)
     : outputs(outputs_.begin(), outputs_.end()) {
   const auto& nodes = program.nodes;
-  const std::vector<bool> needed = needed_by(program, outputs);
+  std::vector<int32_t> values;
+  std::multimap<int32_t, int32_t> outputs_of;  // by the node that they show
+  for (int32_t output : outputs) {
+    values.push_back(program.outputs[static_cast<size_t>(output)].value);
+    outputs_of.emplace(values.back(), output);
+  }
+  const std::vector<bool> needed = program.ancestors(values);
   const Layout layout = lay_out(program, needed);
   bytes_per_row = layout.bytes_per_row;
   int64_t good_rows = 0;
@@ -160,9 +156,8 @@ Route::Route(const Program& program, std::span<const std::unique_ptr<Step>> step
     visit.first_input = static_cast<uint32_t>(inputs.size());
     visit.first_column = static_cast<uint32_t>(columns.size());
     visit.first_shown = static_cast<uint32_t>(shown.size());
-    for (int32_t output : outputs)
-      if (program.outputs[static_cast<size_t>(output)].value == static_cast<int32_t>(i))
-        shown.push_back(output);
+    const auto [from, to] = outputs_of.equal_range(static_cast<int32_t>(i));
+    for (auto at = from; at != to; ++at) shown.push_back(at->second);
     visit.shown = static_cast<uint32_t>(shown.size()) - visit.first_shown;
     if (column_of[i] >= 0) {
       columns.push_back(column_of[i]);
