@@ -243,7 +243,7 @@ void Group::list_splits() {
   for (auto& [column, feature] : features_) {
     auto& keys = feature.keys;
     std::ranges::sort(keys);
-    keys.erase(std::ranges::unique(keys).begin(), keys.end());
+    keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
     if (!std::ranges::all_of(keys, is_cut) && !feature.chain->from_codes())
       feature.chain.emplace(program_, ColumnRef{value_, column}, Reach::same, budget_);
   }
