@@ -6,7 +6,8 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/forest_layout.h"
+#include "kernels/forest_leaves.h"
+#include "kernels/forest_row.h"
 #include "kernels/forest_walk.h"
 #include "kernels/sliced_layout.h"
 
@@ -27,29 +28,9 @@ constexpr size_t kHugeTileBytes = size_t{8} << 20;
 constexpr int64_t kMaxHugeTile = 8192;
 constexpr int64_t kFewRows = 4;           // up to here each row walks alone, several trees at a time
 constexpr size_t kMinTable = 16;          // entries of a leaf table, which is read a register at a time
-constexpr size_t kTreesAtOnce = 64;       // of such a walk; at most kMaxTile
 constexpr float kDeepestBelowTop = 1.5f;  // mean depth of large trees over the depth of their tops, measured
 
 int64_t round_up(int64_t rows) { return (rows + kLanes - 1) / kLanes * kLanes; }
-
-// Leaves of linear models: const + coef * x.
-struct LinearLeaves {
-  std::vector<int64_t> offsets;
-  std::vector<int32_t> feature;
-  std::vector<double> coef;
-  std::vector<double> constant;
-  bool drops_tiny = true;
-};
-
-// What a run reads and writes.
-template <class K>
-struct Run {
-  const FloatOf<K>* data;
-  int64_t rows;
-  void* out;
-
-  FloatOf<K> value(int32_t feature, int64_t row) const { return data[feature * rows + row]; }
-};
 
 template <class N, class Leaf>
 class Evaluator final : public Forest {
@@ -60,19 +41,15 @@ class Evaluator final : public Forest {
   Evaluator(const ForestSpec& spec, std::vector<Column> columns, Isa isa)
       : layout_(build_layout<N>(spec, std::move(columns))),
         rule_(spec.rule),
-        outputs_(spec.outputs),
-        kind_(spec.leaf_ids                 ? Kind::ids
-              : spec.vector_leaf            ? Kind::vector
-              : spec.linear_offsets.empty() ? Kind::scalar
-                                            : Kind::linear) {
+        leaves_(spec, layout_),
+        row_(layout_, leaves_, isa),
+        kernels_(&sliced::kernels(isa)) {
     const size_t width = std::max<size_t>(layout_.columns.size(), 1);
     const bool small = layout_.nodes.size() * sizeof(N) <= kSmallTree * layout_.trees.size();
     const auto fitting =
         static_cast<int64_t>((small ? kSmallTileBytes : kLargeTileBytes) / (width * sizeof(Key)));
     tile_ = std::clamp(fitting / kLanes * kLanes, kLanes, kMaxTile);
-    take_leaves(spec);
     layout_.source = {};
-    kernels_ = &sliced::kernels(isa);
     slice();
     if (sliced_.empty() && layout_.nodes.size() * sizeof(N) > kHugeTree * layout_.trees.size()) {
       const auto rows = static_cast<int64_t>(kHugeTileBytes / (width * sizeof(Key)));
@@ -84,13 +61,13 @@ class Evaluator final : public Forest {
 
   size_t scratch_bytes(int64_t rows) const override {
     const auto tile = static_cast<size_t>(std::min(tile_, round_up(rows)));
-    const size_t walk = key_bytes(tile) + sizeof(uint32_t) * std::max(tile, kTreesAtOnce);
+    const size_t walk = key_bytes(tile) + std::max(sizeof(uint32_t) * tile, row_.scratch_bytes());
     return rows >= sliced_from_ ? std::max(walk, block_places(rows >= large_from_).back()) : walk;
   }
 
   void run(const void* data, int64_t rows, void* out, void* scratch) const override {
     const Run<Key> run{static_cast<const Float*>(data), rows, out};
-    start(run);
+    leaves_.start(run);
     int64_t done = 0;
     while (rows - done >= sliced_from_) {
       const bool large = rows - done >= large_from_;
@@ -99,25 +76,25 @@ class Evaluator final : public Forest {
       done += count;
     }
     walk(run, done, scratch);
-    finish(run);
+    leaves_.finish(run);
   }
 
  private:
-  enum class Kind : uint8_t { scalar, vector, linear, ids };
+  using Kind = typename Leaves<N, Leaf>::Kind;
 
   // Rows from `first` on, a tile at a time.
   void walk(const Run<Key>& run, int64_t first, void* scratch) const {
     const int64_t tile = std::min(tile_, round_up(run.rows));
     Key* keys = static_cast<Key*>(scratch);
-    auto* at =
-        reinterpret_cast<uint32_t*>(static_cast<std::byte*>(scratch) + key_bytes(static_cast<size_t>(tile)));
+    std::byte* memory = static_cast<std::byte*>(scratch) + key_bytes(static_cast<size_t>(tile));
     for (; first < run.rows; first += tile) {
       const int64_t count = std::min(tile, run.rows - first);
       make_keys(run, first, count, keys);
-      if (count <= kFewRows)
+      if (count <= few_rows_)
         for (int64_t r = 0; r < count; ++r)
-          run_row(run, first + r, keys + static_cast<size_t>(r) * layout_.columns.size(), at);
-      else run_tile(run, first, count, keys, at);
+          row_.run(layout_, leaves_, run, first + r, keys + static_cast<size_t>(r) * layout_.columns.size(),
+                   memory);
+      else run_tile(run, first, count, keys, reinterpret_cast<uint32_t*>(memory));
     }
   }
 
@@ -158,7 +135,7 @@ class Evaluator final : public Forest {
         if (tree.bits == sliced::kNotSliced) {
           std::fill_n(at, round_up(count), 0);
           walk_rows(layout_, layout_.trees[t], 0, row_keys, round_up(count), at);
-          add(run, t, first, count, at);
+          leaves_.add(run, layout_.trees[t], t, first, count, at);
           continue;
         }
         kernels_->leaves[large](part.splits.data() + tree.first_split, tree.bits, masks, index);
@@ -170,7 +147,7 @@ class Evaluator final : public Forest {
         for (int64_t r = 0; r < round_up(count); ++r) at[r] = node[index[r]];
         if (tree.skipped > 0)
           walk_rows(layout_, layout_.trees[t], tree.skipped, row_keys, round_up(count), at);
-        add(run, t, first, count, at);
+        leaves_.add(run, layout_.trees[t], t, first, count, at);
       }
     }
   }
@@ -184,8 +161,8 @@ class Evaluator final : public Forest {
                   const uint8_t* index) const {
     const size_t entries = table_entries(bits);
     const Leaf* table = tables_.data() + first_table_[t];
-    const int64_t begin = kind_ == Kind::scalar ? layout_.trees[t].output : 0;
-    const int64_t end = kind_ == Kind::scalar ? begin + 1 : outputs_;
+    const int64_t begin = leaves_.kind() == Kind::scalar ? layout_.trees[t].output : 0;
+    const int64_t end = leaves_.kind() == Kind::scalar ? begin + 1 : leaves_.outputs();
     for (int64_t o = begin; o < end; ++o, table += entries) {
       Leaf* sums = static_cast<Leaf*>(run.out) + o * run.rows + first;
       if constexpr (std::is_same_v<Leaf, float>) kernels_->add_f32(table, bits, index, count, sums);
@@ -256,6 +233,10 @@ class Evaluator final : public Forest {
       return;
     }
     const float small = large * kernels_->costs.small;
+    if (row_.cost() > 0 && row_.cost() < walk) {
+      walk = row_.cost();
+      few_rows_ = sliced::kRows[0];
+    }
     const auto rows_of = [](int64_t block, float cost, float beside) {
       return static_cast<int64_t>(static_cast<float>(block) * cost / beside) + 1;
     };
@@ -267,14 +248,14 @@ class Evaluator final : public Forest {
   static size_t table_entries(uint32_t bits) { return std::max(size_t{1} << bits, kMinTable); }
 
   void fill_tables() {
-    if (kind_ != Kind::scalar && kind_ != Kind::vector) return;
-    const size_t outputs = kind_ == Kind::scalar ? 1 : static_cast<size_t>(outputs_);
+    if (leaves_.kind() != Kind::scalar && leaves_.kind() != Kind::vector) return;
+    const size_t outputs = leaves_.kind() == Kind::scalar ? 1 : static_cast<size_t>(leaves_.outputs());
     size_t total = 0;
     for (const sliced::Forest<Key>& part : sliced_)
       for (const sliced::Tree& tree : part.trees)
         if (is_whole(tree)) total += outputs * table_entries(tree.bits);
     // trees may share rows of many outputs, and a file may claim that a million do
-    if (kind_ == Kind::vector && total > kMinTable * leaf_values_.size()) return;
+    if (leaves_.kind() == Kind::vector && total > kMinTable * leaves_.vector_values()) return;
     tables_.reserve(total);
     first_table_.resize(layout_.trees.size());
     for (const sliced::Forest<Key>& part : sliced_) {
@@ -287,69 +268,13 @@ class Evaluator final : public Forest {
         for (size_t leaf = 0; leaf < size_t{1} << bits; ++leaf) {
           const size_t node = layout_.trees[t].first + part.leaf_nodes[part.first_leaf[i] + leaf];
           for (size_t o = 0; o < outputs; ++o)
-            tables_[first_table_[t] + o * entries + leaf] =
-                kind_ == Kind::scalar ? node_value_[node]
-                                      : leaf_values_[static_cast<size_t>(node_row_[node]) * outputs + o];
+            tables_[first_table_[t] + o * entries + leaf] = leaves_.value(node, o);
         }
       }
     }
   }
 
   size_t key_bytes(size_t tile) const { return (tile * layout_.columns.size() * sizeof(Key) + 63) / 64 * 64; }
-
-  void take_leaves(const ForestSpec& spec) {
-    const Leaf* values = static_cast<const Leaf*>(spec.leaf_values);
-    const Leaf* base = static_cast<const Leaf*>(spec.base);
-    base_.assign(base, base + outputs_);
-    if (spec.divisor != nullptr) {
-      divisor_ = *static_cast<const Leaf*>(spec.divisor);
-      divides_ = true;
-    }
-    const auto row_of = [&](size_t node) { return spec.leaf_row[layout_.source[node]]; };
-    const size_t nodes = layout_.nodes.size();
-    if (kind_ == Kind::scalar || kind_ == Kind::linear) {
-      node_value_.resize(nodes);
-      for (size_t node = 0; node < nodes; ++node)
-        if (is_leaf(spec, node)) node_value_[node] = values[row_of(node)];
-    }
-    if (kind_ == Kind::vector || kind_ == Kind::linear) {
-      node_row_.resize(nodes);
-      for (size_t node = 0; node < nodes; ++node)
-        if (is_leaf(spec, node)) node_row_[node] = row_of(node);
-    }
-    if (kind_ == Kind::vector) leaf_values_.assign(values, values + spec.leaf_rows * outputs_);
-    if (kind_ == Kind::linear) {
-      linear_.drops_tiny = spec.linear_drops_tiny;
-      linear_.offsets.assign(spec.linear_offsets.begin(), spec.linear_offsets.end());
-      linear_.feature.assign(spec.linear_feature.begin(), spec.linear_feature.end());
-      linear_.coef.assign(spec.linear_coef.begin(), spec.linear_coef.end());
-      linear_.constant.assign(spec.linear_const.begin(), spec.linear_const.end());
-    }
-    if (kind_ == Kind::ids) {
-      node_row_.resize(nodes);
-      for (const Tree& tree : layout_.trees) {
-        const size_t end = &tree == &layout_.trees.back() ? nodes : (&tree + 1)->first;
-        for (size_t node = tree.first; node < end; ++node)
-          node_row_[node] = spec.leaf_id.empty()
-                                ? static_cast<int32_t>(layout_.source[node] - layout_.source[tree.first])
-                                : spec.leaf_id[layout_.source[node]];
-      }
-    }
-  }
-
-  bool is_leaf(const ForestSpec& spec, size_t node) const { return spec.feature[layout_.source[node]] < 0; }
-
-  void start(const Run<Key>& run) const {
-    if (kind_ == Kind::ids) return;
-    for (int64_t o = 0; o < outputs_; ++o)
-      std::fill_n(static_cast<Leaf*>(run.out) + o * run.rows, run.rows, base_[static_cast<size_t>(o)]);
-  }
-
-  void finish(const Run<Key>& run) const {
-    if (kind_ == Kind::ids || !divides_) return;
-    Leaf* out = static_cast<Leaf*>(run.out);
-    for (int64_t i = 0; i < outputs_ * run.rows; ++i) out[i] /= divisor_;
-  }
 
   template <View kView>
   void view_keys(const Run<Key>& run, int64_t first, int64_t count, Key* keys) const {
@@ -379,90 +304,18 @@ class Evaluator final : public Forest {
     for (size_t t = 0; t < layout_.trees.size(); ++t) {
       std::fill_n(at, round_up(count), 0);
       walk_rows(layout_, layout_.trees[t], 0, keys, round_up(count), at);
-      add(run, t, first, count, at);
+      leaves_.add(run, layout_.trees[t], t, first, count, at);
     }
-  }
-
-  void run_row(const Run<Key>& run, int64_t row, const Key* keys, uint32_t* at) const {
-    for (size_t t = 0; t < layout_.trees.size(); t += kTreesAtOnce) {
-      const size_t count = std::min(kTreesAtOnce, layout_.trees.size() - t);
-      walk_trees(layout_, t, count, keys, at);
-      for (size_t i = 0; i < count; ++i) add(run, t + i, row, 1, at + i);
-    }
-  }
-
-  // Adds the leaves of tree `t` to rows [first, first + count).
-  void add(const Run<Key>& run, size_t t, int64_t first, int64_t count, const uint32_t* at) const {
-    const Tree& tree = layout_.trees[t];
-    switch (kind_) {
-      case Kind::scalar: {
-        Leaf* sum = static_cast<Leaf*>(run.out) + tree.output * run.rows + first;
-        const Leaf* value = node_value_.data() + tree.first;
-        for (int64_t r = 0; r < count; ++r) sum[r] += value[at[r]];
-        break;
-      }
-      case Kind::vector:
-        switch (outputs_) {
-          case 1: add_vectors<1>(run, tree, first, count, at); break;
-          case 2: add_vectors<2>(run, tree, first, count, at); break;
-          case 3: add_vectors<3>(run, tree, first, count, at); break;
-          default: add_vectors<0>(run, tree, first, count, at);
-        }
-        break;
-      case Kind::linear: {
-        Leaf* sum = static_cast<Leaf*>(run.out) + tree.output * run.rows + first;
-        for (int64_t r = 0; r < count; ++r) sum[r] += linear_value(run, tree.first + at[r], first + r);
-        break;
-      }
-      case Kind::ids: {
-        int64_t* id = static_cast<int64_t*>(run.out) + static_cast<int64_t>(t) * run.rows + first;
-        const int32_t* leaf = node_row_.data() + tree.first;
-        for (int64_t r = 0; r < count; ++r) id[r] = leaf[at[r]];
-        break;
-      }
-    }
-  }
-
-  // kOutputs: how many there are, where the compiler may know; else 0.
-  template <int64_t kOutputs>
-  void add_vectors(const Run<Key>& run, const Tree& tree, int64_t first, int64_t count,
-                   const uint32_t* at) const {
-    const int64_t outputs = kOutputs > 0 ? kOutputs : outputs_, stride = run.rows;
-    Leaf* __restrict sum = static_cast<Leaf*>(run.out) + first;
-    const int32_t* leaf = node_row_.data() + tree.first;
-    const Leaf* values = leaf_values_.data();
-    for (int64_t r = 0; r < count; ++r) {
-      const Leaf* value = values + leaf[at[r]] * outputs;
-      for (int64_t o = 0; o < outputs; ++o) sum[o * stride + r] += value[o];
-    }
-  }
-
-  Leaf linear_value(const Run<Key>& run, size_t node, int64_t row) const {
-    const auto leaf = static_cast<size_t>(node_row_[node]);
-    double sum = linear_.constant[leaf];
-    for (auto i = static_cast<size_t>(linear_.offsets[leaf]);
-         i < static_cast<size_t>(linear_.offsets[leaf + 1]); ++i) {
-      const Float x = run.value(linear_.feature[i], row);
-      if (x != x) return node_value_[node];
-      sum += linear_.coef[i] * (linear_.drops_tiny && counts_as_zero<Key>(x) ? 0.0 : static_cast<double>(x));
-    }
-    return static_cast<Leaf>(sum);
   }
 
   Layout<N> layout_;
   CategoryRule rule_;
-  int64_t outputs_;
-  Kind kind_;
+  Leaves<N, Leaf> leaves_;
+  RowEvaluator<N, Leaf> row_;
   int64_t tile_ = kLanes;
-  bool divides_ = false;
-  Leaf divisor_ = 1;
-  std::vector<Leaf> base_;
-  std::vector<Leaf> node_value_;   // per node: its value, for scalar and linear leaves
-  std::vector<int32_t> node_row_;  // per node: row of leaf_values_ or of linear_, or its id
-  std::vector<Leaf> leaf_values_;  // [rows, outputs] for vector leaves
-  LinearLeaves linear_;
+  int64_t few_rows_ = kFewRows;  // up to so many are taken one by one
 
-  const sliced::Kernels* kernels_ = nullptr;
+  const sliced::Kernels* kernels_;
   std::vector<sliced::Forest<Key>> sliced_;  // ranges of trees, in order
   uint32_t masks_ = 0;                       // most of a range
   // Rows from which slices are used, and large blocks of them.

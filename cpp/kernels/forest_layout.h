@@ -35,6 +35,9 @@ struct Node {
   K span;
   I column;
   I left;
+
+  bool is_category() const { return (column & kCategory) != 0; }
+  size_t column_index() const { return column & static_cast<I>(~kCategory); }
 };
 using Narrow32 = Node<uint32_t, uint16_t>;
 using Wide32 = Node<uint32_t, uint32_t>;

@@ -5,6 +5,7 @@
 #include <bit>
 #include <limits>
 #include <span>
+#include "kernels/forest_tests.h"
 
 namespace mlcore::sliced {
 namespace {
@@ -41,7 +42,7 @@ class Builder {
  public:
   Builder(const Layout<N>& layout, size_t first, size_t end, CategoryRule rule, uint32_t max_compares,
           uint32_t top_leaves)
-      : layout_(layout), max_compares_(max_compares), top_leaves_(top_leaves) {
+      : layout_(layout), max_compares_(max_compares), top_leaves_(top_leaves), tests_(layout) {
     out_.first_tree = first;
     out_.trees.resize(end - first);
     out_.rule = rule;
@@ -62,13 +63,7 @@ class Builder {
   }
 
  private:
-  static bool is_category(const N& node) { return (node.column & N::kCategory) != 0; }
-  static size_t column_of(const N& node) {
-    return node.column & static_cast<typename N::Index>(~N::kCategory);
-  }
-
   void find_trees() {
-    tests_.resize(layout_.columns.size());
     tops_.resize(out_.trees.size());
     for (size_t i = 0; i < out_.trees.size(); ++i) {
       const forest::Tree& source = layout_.trees[out_.first_tree + i];
@@ -85,8 +80,9 @@ class Builder {
       tree.bits = static_cast<uint32_t>(std::bit_width((whole ? leaves : top_leaves_) - 1));
       tops_[i] = whole ? size : top_of(nodes, tree);
       for (size_t node = 0; node < tops_[i]; ++node)
-        if (!is_leaf(nodes, node)) tests_[column_of(nodes[node])].push_back(nodes[node].span);
+        if (!is_leaf(nodes, node)) tests_.add(nodes[node]);
     }
+    tests_.sort();
   }
 
   // The end of the first splits of a tree, whose nodes lie level by level, and the steps to the next split.
@@ -107,30 +103,14 @@ class Builder {
     return end;
   }
 
-  // Whether the sets at two places are ordered so.
-  bool set_before(K a, K b) const {
-    const auto left = set_at(layout_.pool, static_cast<uint32_t>(a));
-    const auto right = set_at(layout_.pool, static_cast<uint32_t>(b));
-    return std::lexicographical_compare(left.begin(), left.end(), right.begin(), right.end());
-  }
-
   void add_column(size_t index) {
-    std::vector<K>& tests = tests_[index];
+    const std::vector<K>& tests = tests_.of(index);
     if (tests.empty()) return;
     const forest::Column& source = layout_.columns[index];
-    const bool category = source.view == forest::View::category;
-    if (category) {
-      std::sort(tests.begin(), tests.end(), [&](K a, K b) { return set_before(a, b); });
-      const auto same = [&](K a, K b) { return !set_before(a, b); };
-      tests.erase(std::unique(tests.begin(), tests.end(), same), tests.end());
-    } else {
-      std::sort(tests.begin(), tests.end());
-      tests.erase(std::unique(tests.begin(), tests.end()), tests.end());
-    }
     const auto count = static_cast<uint32_t>(tests.size());
     Column column{source.view, Encoding::codes, source.feature, out_.masks, count, 0, 0, 0};
     out_.masks += count;
-    if (!category) add_cuts(tests, column);
+    if (!tests_.is_category(index)) add_cuts(tests, column);
     else if (!add_classes(tests, column)) {
       column.data = static_cast<uint32_t>(out_.places.size());
       for (K place : tests) out_.places.push_back(static_cast<uint32_t>(place));
@@ -200,14 +180,7 @@ class Builder {
     return true;
   }
 
-  uint32_t mask_of(const N& node) const {
-    const size_t column = column_of(node);
-    const std::vector<K>& tests = tests_[column];
-    const auto found = is_category(node) ? std::lower_bound(tests.begin(), tests.end(), node.span,
-                                                            [&](K a, K b) { return set_before(a, b); })
-                                         : std::lower_bound(tests.begin(), tests.end(), node.span);
-    return first_mask_[column] + static_cast<uint32_t>(found - tests.begin());
-  }
+  uint32_t mask_of(const N& node) const { return first_mask_[node.column_index()] + tests_.find(node); }
 
   // A split of the tree at hand. The leaves below it are [first, end), those on its right [middle, end).
   struct Split {
@@ -287,10 +260,10 @@ class Builder {
   const Layout<N>& layout_;
   uint32_t max_compares_, top_leaves_;
   Forest<K> out_;
-  std::vector<size_t> tops_;           // by tree: the end of the nodes whose splits are sliced
-  size_t top_ = 0;                     // of the tree at hand
-  std::vector<std::vector<K>> tests_;  // per column of the layout: cuts, or places of sets, in order
-  std::vector<uint32_t> first_mask_;
+  std::vector<size_t> tops_;  // by tree: the end of the nodes whose splits are sliced
+  size_t top_ = 0;            // of the tree at hand
+  forest::Tests<N> tests_;
+  std::vector<uint32_t> first_mask_;  // by column of the layout
   std::vector<Split> splits_;         // of the tree at hand
   std::vector<uint32_t> leaves_;      // its leaves, from left to right
   std::vector<size_t> split_before_;  // by leaf but the first: the split between it and the one before
