@@ -147,7 +147,8 @@ py::list describe_fold(const Model& model) {
   py::list out;
   for (const FoldNote& note : model.fold_notes()) {
     py::dict entry;
-    entry["forest"] = note.forest;
+    entry["op"] = note.op;
+    entry["step"] = note.step;
     entry["feature"] = note.feature;
     entry["steps"] = note.steps;
     entry["origin"] = note.origin;

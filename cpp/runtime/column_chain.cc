@@ -174,4 +174,13 @@ std::string ColumnChain::text() const {
   return out;
 }
 
+std::string origin_text(const Program& program, ColumnRef origin) {
+  const Node& node = program.nodes[static_cast<size_t>(origin.value)];
+  const NodeReader reader(program, node);
+  if (node.op == "column")
+    return "column " + quoted(program.schema[static_cast<size_t>(reader.integer("column"))].name);
+  if (node.op == "encode") return "codes of column " + quoted(column_label(reader, 0, 0));
+  return "column " + text(origin.column) + " of " + node.op + " of " + node.path;
+}
+
 }  // namespace mlcore

@@ -41,6 +41,9 @@ class Budget {
   int64_t left_;
 };
 
+// "column 'age'", "codes of column 'city'", "column 3 of pca (dot)"
+std::string origin_text(const Program& program, ColumnRef origin);
+
 class ColumnChain {
  public:
   // How far back: to where the same values come from; to the deepest column of floats from which they only

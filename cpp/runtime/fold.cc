@@ -8,6 +8,7 @@
 
 #include "ops/trees_spec.h"
 #include "runtime/column_chain.h"
+#include "runtime/fold_dots.h"
 #include "runtime/fold_splits.h"
 #include "runtime/fp_environment.h"
 
@@ -54,16 +55,6 @@ std::vector<bool> small_values(const Program& program) {
 
 // Words of a set of codes, in which code c is category c + 1.
 int64_t words_of(CodeRange codes) { return (int64_t{codes.last} + 2 + 31) / 32; }
-
-// "column 'age'", "codes of column 'city'", "column 3 of pca (dot)"
-std::string origin_text(const Program& program, ColumnRef origin) {
-  const Node& node = program.nodes[static_cast<size_t>(origin.value)];
-  const NodeReader reader(program, node);
-  if (node.op == "column")
-    return "column " + quoted(program.schema[static_cast<size_t>(reader.integer("column"))].name);
-  if (node.op == "encode") return "codes of column " + quoted(column_label(reader, 0, 0));
-  return "column " + text(origin.column) + " of " + node.op + " of " + node.path;
-}
 
 // -- building nodes -----------------------------------------------------------------------------------------
 
@@ -585,9 +576,7 @@ void Group::emit_forest(Program& out, int32_t id, int32_t block) const {
   add_node(out, std::move(node));
 }
 
-}  // namespace
-
-Fold fold(const Program& program) {
+Fold fold_forests(const Program& program) {
   const FpEnvironment environment;  // the steps must compute here what they compute in a run
   Fold out;
   Budget budget(kMaxWork);
@@ -623,6 +612,17 @@ Fold fold(const Program& program) {
   out.program.outputs = program.outputs;
   for (OutputSpec& output : out.program.outputs) output.value = moved[static_cast<size_t>(output.value)];
   validate_program(out.program);
+  return out;
+}
+
+}  // namespace
+
+Fold fold(const Program& program) {
+  Fold out = fold_forests(program);
+  if (auto dots = fold_dots(out.changed ? out.program : program, out.notes)) {
+    out.program = std::move(*dots);
+    out.changed = true;
+  }
   return out;
 }
 

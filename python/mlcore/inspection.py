@@ -104,11 +104,11 @@ def summary(model: Model) -> str:
 
 
 def plan(model: Model) -> str:
-    """How the features that forests split on were pulled back to columns: the text of ``mlcore inspect --plan``.
+    """Which steps need not run: the text of ``mlcore inspect --plan``.
 
     Steps between a column and a forest are folded into the splits where that gives the same bits
     (``docs/design/0006-pull-back.md``): a number is compared with a cut of the column itself, a category is looked
-    up in a set of the column's codes, and the steps do not run.
+    up in a set of the column's codes, and the steps do not run. A dot product takes codes for one-hot columns.
 
     Examples
     --------
@@ -124,24 +124,28 @@ def plan(model: Model) -> str:
     """
     lines: list[str] = []
     notes = model.core.fold_notes
-    for forest in dict.fromkeys(note["forest"] for note in notes):
-        own = [note for note in notes if note["forest"] == forest]
+    for step in dict.fromkeys(note["step"] for note in notes):
+        own = [note for note in notes if note["step"] == step]
         if not own[0]["origin"]:
-            lines.append(f"{forest}: {own[0]['outcome']}")
+            lines.append(f"{step}: {own[0]['outcome']}")
             continue
-        lines.append(f"{forest}: splits on {_count(len(own), 'feature')}")
+        is_dot = own[0]["op"] == "dot"
+        what = f"adds a weight per code of {_count(len(own), 'column')}" if is_dot else "splits on " + _count(
+            len(own), "feature"
+        )
+        lines.append(f"{step}: {what}")
         groups: dict[tuple[str, str], list[str]] = {}
         for note in own:
             groups.setdefault((note["origin"], note["steps"] or "as it is"), []).append(note["outcome"])
         table = [
-            (origin, steps, _count(len(outcomes), "feature"), _outcomes(outcomes))
+            (origin, steps, _count(len(outcomes), "column" if is_dot else "feature"), _outcomes(outcomes))
             for (origin, steps), outcomes in groups.items()
         ]
         widths = [max(len(row[column]) for row in table) for column in range(3)]
         for row in table:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
             lines.append("  " + "  ".join([*cells, row[3]]))
-    return "\n".join(lines) if lines else "no forest: every step runs as it is"
+    return "\n".join(lines) if lines else "nothing to save: every step runs as it is"
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,145 @@
+#include "runtime/fold_dots.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ops/op.h"
+#include "runtime/column_chain.h"
+
+namespace mlcore {
+namespace {
+
+constexpr int64_t kMaxPaths = 1 << 16;  // nodes looked at for a dot: concats may share inputs
+
+// An input of the dot that is to be: a block of floats with checks and casts to repeat on it, or codes.
+struct Part {
+  int32_t value;
+  bool codes;
+  int64_t width;
+  std::vector<int32_t> wrappers;  // nodes, the outermost first
+};
+
+bool is_wrapper(const Node& node) { return node.op == "check" || node.op == "cast"; }
+
+class Inputs {
+ public:
+  explicit Inputs(const Program& program) : program_(program), one_hot_(program.nodes.size()) {
+    for (size_t i = 0; i < one_hot_.size(); ++i) {
+      const Node& node = program.nodes[i];
+      const auto inside = [&](int32_t input) {
+        return static_cast<bool>(one_hot_[static_cast<size_t>(input)]);
+      };
+      one_hot_[i] = node.op == "one_hot" ||
+                    ((is_wrapper(node) || node.op == "concat") && std::ranges::any_of(node.inputs, inside));
+    }
+  }
+
+  // The parts of a value, in the order of its columns; empty when none is codes or there are too many.
+  std::vector<Part> parts_of(int32_t value) {
+    parts_.clear();
+    left_ = kMaxPaths;
+    std::vector<int32_t> wrappers;
+    if (one_hot_[static_cast<size_t>(value)]) collect(value, wrappers);
+    return left_ < 0 ? std::vector<Part>{} : std::move(parts_);
+  }
+
+ private:
+  void collect(int32_t value, std::vector<int32_t>& wrappers) {
+    if (--left_ < 0) return;
+    const Node& node = program_.nodes[static_cast<size_t>(value)];
+    if (!one_hot_[static_cast<size_t>(value)]) {
+      parts_.push_back({value, false, node.type.width, wrappers});
+    } else if (node.op == "one_hot") {
+      parts_.push_back({node.inputs[0], true, node.type.width, {}});
+    } else {
+      if (is_wrapper(node)) wrappers.push_back(value);
+      for (int32_t input : node.inputs) collect(input, wrappers);
+      if (is_wrapper(node)) wrappers.pop_back();
+    }
+  }
+
+  const Program& program_;
+  std::vector<bool> one_hot_;  // by node: it is a one_hot, or made of one by concats, checks and casts
+  std::vector<Part> parts_;
+  int64_t left_ = 0;
+};
+
+// What ops/dot.cc asks of a dot with codes.
+bool allows_codes(const Program& program, const Node& dot) {
+  const auto holds = [&](const char* name, auto good) {
+    if (!dot.constants.contains(name)) return true;
+    const Constant& constant = program.constant(dot, name);
+    return constant.type() == DType::f64 ? std::ranges::all_of(constant.as<double>(), good)
+                                         : std::ranges::all_of(constant.as<float>(), good);
+  };
+  const bool sequential = std::get<std::string>(dot.attributes.at("accumulate")) == "sequential";
+  return holds("weights", [](auto x) { return std::isfinite(x); }) &&
+         (!sequential || holds("bias", [](auto x) { return x != 0 || !std::signbit(x); }));
+}
+
+// Appends the parts and the dot on them.
+void emit(Program& out, Node dot, const std::vector<Part>& parts, const Program& from,
+          const std::vector<int32_t>& moved) {
+  std::vector<int32_t> widths;
+  dot.inputs.clear();
+  for (const Part& part : parts) {
+    int32_t value = moved[static_cast<size_t>(part.value)];
+    for (auto wrapper = part.wrappers.rbegin(); wrapper != part.wrappers.rend(); ++wrapper) {
+      Node node = from.nodes[static_cast<size_t>(*wrapper)];
+      node.inputs = {value};
+      out.nodes.push_back(std::move(node));
+      value = static_cast<int32_t>(out.nodes.size()) - 1;
+    }
+    dot.inputs.push_back(value);
+    widths.push_back(static_cast<int32_t>(part.width));
+  }
+  out.constants.emplace_back(DType::i32, std::vector<int64_t>{static_cast<int64_t>(widths.size())},
+                             std::as_bytes(std::span(widths)));
+  dot.constants["widths"] = static_cast<int32_t>(out.constants.size()) - 1;
+  out.nodes.push_back(std::move(dot));
+}
+
+}  // namespace
+
+std::optional<Program> fold_dots(const Program& program, std::vector<FoldNote>& notes) {
+  Inputs inputs(program);
+  Program out;
+  out.schema = program.schema;
+  out.constants = program.constants;
+  std::vector<int32_t> moved;
+  bool changed = false;
+  for (const Node& original : program.nodes) {
+    std::vector<Part> parts;
+    if (original.op == "dot" && original.inputs.size() == 1 && allows_codes(program, original))
+      parts = inputs.parts_of(original.inputs[0]);
+    Node node = original;
+    if (parts.empty()) {
+      for (int32_t& input : node.inputs) input = moved[static_cast<size_t>(input)];
+      out.nodes.push_back(std::move(node));
+    } else {
+      changed = true;
+      emit(out, std::move(node), parts, program, moved);
+      int64_t feature = 0;
+      for (const Part& part : parts) {
+        if (part.codes)
+          notes.push_back({original.path,
+                           "x" + text(feature) + " to x" + text(feature + part.width - 1),
+                           "one_hot",
+                           origin_text(program, {part.value, 0}),
+                           text(part.width) + (part.width == 1 ? " weight" : " weights"),
+                           -1,
+                           {},
+                           "dot"});
+        feature += part.width;
+      }
+    }
+    moved.push_back(static_cast<int32_t>(out.nodes.size()) - 1);
+  }
+  if (!changed) return std::nullopt;
+  out.outputs = program.outputs;
+  for (OutputSpec& output : out.outputs) output.value = moved[static_cast<size_t>(output.value)];
+  validate_program(out);
+  return out;
+}
+
+}  // namespace mlcore
