@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from duel import CONTESTANTS
-from figures import contestants_table, figures_plot, figures_table
+from figures import GOALS_WITHOUT_AVX512, contestants_table, figures_plot, figures_table
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -76,6 +76,7 @@ def _run(run: dict[str, Any], picture: str) -> str:
             f"## {run['cpu']}, {run['date']}",
             "",
             f"{run['threads']} threads; {versions}.",
+            *([] if run["instruction_set"] == "AVX-512" else [GOALS_WITHOUT_AVX512]),
             "",
             figures_table(run),
             f"![time of every contestant as a multiple of mlcore's](assets/{picture})",

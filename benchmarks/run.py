@@ -96,10 +96,10 @@ def table(found: dict[str, dict[tuple[str, ...], dict[str, Any]]]) -> str:
 
 
 def cpu() -> str:
-    """Name of the processor."""
+    """Name of the processor, and the instruction set that mlcore uses on it."""
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
         if line.startswith("model name"):
-            return line.partition(":")[2].strip()
+            return f"{line.partition(':')[2].strip()} ({figures.instruction_set()})"
     return platform.processor() or platform.machine()
 
 
@@ -192,6 +192,7 @@ def figures_text(run: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{head} in which the contestants take turns, each in a process of its own, outputs checked first.",
+            *([] if run["instruction_set"] == "AVX-512" else [figures.GOALS_WITHOUT_AVX512]),
             "",
             figures.figures_table(run),
             figures.contestants_table(run),
@@ -200,7 +201,7 @@ def figures_text(run: dict[str, Any]) -> str:
 
 
 def record(run: dict[str, Any], text: str) -> None:
-    """Keep the run's JSON, named by the processor, and renew README's tables."""
+    """Keep the run's JSON, named by the processor and what mlcore used of it, and renew README's tables."""
     name = "-".join("".join(c if c.isalnum() else " " for c in run["cpu"].lower()).split())
     (RESULTS / f"{name}.json").write_text(json.dumps(run, indent=1) + "\n")
     before, rest = README.read_text().split(MARKS[0])

@@ -185,10 +185,13 @@ class Graph:
                     self._add(found, inputs[0], int(column), np.unique(threshold[here]))
         return found
 
+    def trees(self) -> int:
+        """How many trees there are."""
+        return sum(len(self._constant(node, "tree_offsets")) - 1 for node in self.nodes if node["op"] == "trees")
+
     def tree_paths(self, limit: int, rng: np.random.Generator) -> tuple[list[TreePath], int]:
         """Paths to the splits of all trees (a random ``limit`` of them if there are more), and how many there are."""
-        splits: list[tuple[dict[str, Any], int, int]] = []
-        total = 0
+        forests: list[tuple[dict[str, Any], Array]] = []
         for node in self.nodes:
             if node["op"] != "trees":
                 continue
@@ -199,13 +202,13 @@ class Graph:
                 int(f): self.trace(node["inputs"][0], int(f)) is not None for f in np.unique(feature[internal])
             }
             internal = internal[np.array([reachable[int(f)] for f in feature[internal]], dtype=bool)]
-            total += len(internal)
             data = {name: self._constant(node, name) for name in ("tree_offsets", "left", "right", "threshold")}
             data |= {"feature": feature, "value": node["inputs"][0], "compare": node["attributes"]["compare"]}
             data["parent"] = self._parents(data)
-            splits += [(data, int(index), int(feature[index])) for index in internal]
-        if len(splits) > limit:
-            splits = [splits[index] for index in np.sort(rng.choice(len(splits), limit, replace=False))]
+            forests.append((data, internal))
+        ends = np.cumsum([len(internal) for _, internal in forests], dtype=np.int64)
+        total = int(ends[-1]) if forests else 0
+        chosen = np.arange(total) if total <= limit else np.sort(rng.choice(total, limit, replace=False))
         traces: dict[tuple[int, int], tuple[int, list[Callable[[float], float]]] | None] = {}
 
         def origin(value: int, feature: int) -> tuple[int, list[Callable[[float], float]]] | None:
@@ -214,8 +217,11 @@ class Graph:
             return traces[value, feature]
 
         paths = []
-        for data, index, feature in splits:
-            own = origin(data["value"], feature)
+        for number in chosen:
+            forest = int(np.searchsorted(ends, number, side="right"))
+            data, internal = forests[forest]
+            index = int(internal[number - ends[forest]])  # counted from the end: the same
+            own = origin(data["value"], int(data["feature"][index]))
             assert own is not None
             bounds: dict[int, tuple[float, float]] = {}
             child = index

@@ -25,6 +25,9 @@ __all__ = ["prove", "verify"]
 Array = npt.NDArray[Any]
 
 _CAP = 200_000  # generated rows
+# of a large forest fewer: so many times a tree of the original sees a row (some seconds), but at least _LEAST rows
+_MAX_TREE_ROWS = 100_000_000
+_LEAST = 20_000
 _GOLDEN = 64
 _MAX_PROBES = 200  # single-row calls of the original with special values
 
@@ -46,14 +49,14 @@ def prove(estimator: Any, core: _core.Model, sample: object, *, keep_sample: boo
     model = Model(core)
     source = _Source(estimator, _text_dtypes(sample))
     try:
-        generated = _generated(source, model, report)
+        generated, answers = _generated(source, model, report)
     except InputError as error:
         if sample is None:
             raise
         what = "the original refuses every row that is generated in the column types of the sample"
         advice = "plain NumPy column types where the table has nullable ones"
         raise UnsupportedError([Problem("model", what, alternative=advice)]) from error
-    _compare(estimator, model, source.container(generated), report)
+    _compare(estimator, model, source.container(generated), report, answers=answers)
     report.generated_rows += generated.rows
     last = _final_model(estimator)
     if last is not None:
@@ -143,32 +146,41 @@ class _Source:
         return np.column_stack(arrays) if arrays else np.empty((table.rows, 0))
 
 
-def _generated(source: _Source, model: Model, report: ParityReport) -> Table:
+def _generated(source: _Source, model: Model, report: ParityReport) -> tuple[Table, dict[str, Any]]:
+    """Rows that the original accepts, and its answers to them where they are known already, by method."""
     rng = np.random.default_rng(0)
     graph = Graph(model.core)
     facts = graph.facts()
     schema = model.schema
     ordinary = base_table(facts, schema, 8, rng)
-    ordinary = _accepted_rows(source, model, ordinary)
+    ordinary, _ = _accepted_rows(source, model, ordinary)
     specials = _probe(source, model, ordinary, report, rng)
-    table = boundary_table(graph, facts, schema, specials, _CAP, rng)
+    cap = min(_CAP, max(_LEAST, _MAX_TREE_ROWS // max(1, graph.trees())))
+    table = boundary_table(graph, facts, schema, specials, cap, rng)
     report.boundaries += table.boundaries
     report.boundaries_checked += table.boundaries_checked
     return _accepted_rows(source, model, table)
 
 
-def _accepts(source: _Source, model: Model, table: Table) -> bool:
+def _answer(source: _Source, model: Model, table: Table) -> Any:
+    """The original's answer by the first method; None where it refuses these rows."""
     try:
-        reference(source.estimator, model.methods[0], source.container(table))
-    except Exception:  # whatever the original raises means: it refuses these rows
-        return False
-    return True
+        return reference(source.estimator, model.methods[0], source.container(table))
+    except Exception:  # whatever the original raises means that
+        return None
 
 
-def _accepted_rows(source: _Source, model: Model, table: Table) -> Table:
-    """The rows that the original accepts, found by halving where it refuses the whole."""
-    if table.rows == 0 or _accepts(source, model, table):
-        return table
+def _accepts(source: _Source, model: Model, table: Table) -> bool:
+    return _answer(source, model, table) is not None
+
+
+def _accepted_rows(source: _Source, model: Model, table: Table) -> tuple[Table, dict[str, Any]]:
+    """The rows that the original accepts, found by halving where it refuses the whole; then no answers are known."""
+    if table.rows == 0:
+        return table, {}
+    answer = _answer(source, model, table)
+    if answer is not None:
+        return table, {model.methods[0]: answer}
     kept: list[Array] = []
     budget = 400
 
@@ -190,7 +202,7 @@ def _accepted_rows(source: _Source, model: Model, table: Table) -> Table:
             "the original refuses every generated row; pass `sample=` with rows that it accepts, "
             "so that column types are known"
         )
-    return table.take(np.sort(np.concatenate(kept)))
+    return table.take(np.sort(np.concatenate(kept))), {}
 
 
 def _probe(
@@ -309,10 +321,10 @@ def _prove_alone(estimator: Any, report: ParityReport) -> None:
         return  # it needs to know its input columns' types, which only the pipeline before it tells
     model = Model(core)
     try:
-        table = _generated(_Source(estimator), model, report)
+        table, answers = _generated(_Source(estimator), model, report)
     except InputError:
         return
-    _compare(estimator, model, _Source(estimator).container(table), report)
+    _compare(estimator, model, _Source(estimator).container(table), report, answers=answers)
     report.generated_rows += table.rows
 
 
@@ -320,10 +332,18 @@ def _prove_alone(estimator: Any, report: ParityReport) -> None:
 
 
 def _compare(
-    estimator: Any, model: Model, data: Any, report: ParityReport, own: object = None, *, raising: bool = True
+    estimator: Any,
+    model: Model,
+    data: Any,
+    report: ParityReport,
+    own: object = None,
+    *,
+    raising: bool = True,
+    answers: Mapping[str, Any] | None = None,
 ) -> None:
+    answers = answers or {}
     for method in model.methods:
-        expected = reference(estimator, method, data)
+        expected = answers[method] if method in answers else reference(estimator, method, data)
         found = model.call(method, data if own is None else own)
         parity = report.methods.setdefault(method, MethodParity())
         pairs = [(expected, found)] if not isinstance(found, list) else list(zip(expected, found, strict=True))
