@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import mlcore
@@ -16,6 +17,7 @@ from mlcore.inspection import plan
 from test_fold import pipeline, table
 
 Array = npt.NDArray[Any]
+ALLOW = {"nan": "allow", "inf": "allow"}
 FLOATS: dict[str, type[np.floating[Any]]] = {"f64": np.float64, "f32": np.float32}
 
 
@@ -128,6 +130,24 @@ def test_infinite_weights_keep_the_columns() -> None:
         dots = Dots(seed)
         model = dots.build(finite=False)
         assert not model.fold_notes
+        assert_same(model, dots.batch(5))
+
+
+def test_a_file_cannot_make_loading_deep_or_slow() -> None:
+    """Nested checks, and concats that double what hangs below them, are left as they are."""
+    for double in (False, True):
+        dots = Dots(0)
+        dots.dtype = "f64"
+        value = dots.node("concat", [dots.one_hot(), dots.numbers()])
+        value = value if value[1] == "f64" else dots.node("cast", [value], {"dtype": "f64"})
+        for _ in range(13 if double else 5_000):
+            value = dots.node("concat", [value, value]) if double else dots.node("check", [value], ALLOW)
+        for _ in range(12):
+            out = dots.node("dot", [value], {"accumulate": "blocked"}, {"weights": np.ones((1, value[2]))})
+        dots.builder.add_output("predict", -1, out[0], "float64", False, [], None)
+        start = time.perf_counter()
+        model = dots.builder.finish()
+        assert time.perf_counter() - start < 10
         assert_same(model, dots.batch(5))
 
 

@@ -9,7 +9,10 @@
 namespace mlcore {
 namespace {
 
-constexpr int64_t kMaxPaths = 1 << 16;  // nodes looked at for a dot: concats may share inputs
+// A file cannot make loading slow or deep: nodes that may be looked at and repeated for all dots together
+// (concats may share inputs), and how far they may be nested.
+constexpr int64_t kMaxNodes = 1 << 18;
+constexpr int kMaxDepth = 256;
 
 // An input of the dot that is to be: a block of floats with checks and casts to repeat on it, or codes.
 struct Part {
@@ -37,15 +40,16 @@ class Inputs {
   // The parts of a value, in the order of its columns; empty when none is codes or there are too many.
   std::vector<Part> parts_of(int32_t value) {
     parts_.clear();
-    left_ = kMaxPaths;
     std::vector<int32_t> wrappers;
-    if (one_hot_[static_cast<size_t>(value)]) collect(value, wrappers);
-    return left_ < 0 ? std::vector<Part>{} : std::move(parts_);
+    if (!one_hot_[static_cast<size_t>(value)] || !collect(value, wrappers, kMaxDepth)) return {};
+    return std::move(parts_);
   }
 
  private:
-  void collect(int32_t value, std::vector<int32_t>& wrappers) {
-    if (--left_ < 0) return;
+  // False when it would be too much.
+  bool collect(int32_t value, std::vector<int32_t>& wrappers, int depth) {
+    left_ -= 1 + static_cast<int64_t>(wrappers.size());
+    if (left_ < 0 || depth == 0) return false;
     const Node& node = program_.nodes[static_cast<size_t>(value)];
     if (!one_hot_[static_cast<size_t>(value)]) {
       parts_.push_back({value, false, node.type.width, wrappers});
@@ -53,15 +57,17 @@ class Inputs {
       parts_.push_back({node.inputs[0], true, node.type.width, {}});
     } else {
       if (is_wrapper(node)) wrappers.push_back(value);
-      for (int32_t input : node.inputs) collect(input, wrappers);
+      for (int32_t input : node.inputs)
+        if (!collect(input, wrappers, depth - 1)) return false;
       if (is_wrapper(node)) wrappers.pop_back();
     }
+    return true;
   }
 
   const Program& program_;
   std::vector<bool> one_hot_;  // by node: it is a one_hot, or made of one by concats, checks and casts
   std::vector<Part> parts_;
-  int64_t left_ = 0;
+  int64_t left_ = kMaxNodes;
 };
 
 // What ops/dot.cc asks of a dot with codes.
