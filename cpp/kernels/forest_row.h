@@ -1,4 +1,4 @@
-// One row through a forest: the tops of its trees by bytes (kernels/one_row.h), and walks for the rest.
+// One row through a forest: by bytes (kernels/one_row.h), or walked where trees are too deep for that.
 #pragma once
 
 #include <algorithm>
@@ -21,19 +21,19 @@ class RowEvaluator {
   RowEvaluator(const Layout<N>& layout, const Leaves<N, Leaf>& leaves, Isa isa)
       : kernels_(one_row::kernels(isa)),
         sliced_(sliced::kernels(isa)),
-        tops_(one_row::lay_out(layout, kernels_)) {
-    if (!tops_.whole || leaves.kind() != Leaves<N, Leaf>::Kind::scalar) return;
-    end_values_.resize(tops_.ends.size());
+        complete_(one_row::lay_out(layout, kernels_)) {
+    if (leaves.kind() != Leaves<N, Leaf>::Kind::scalar) return;
+    end_values_.resize(complete_.ends.size());
     for (size_t i = 0; i < end_values_.size(); ++i)
-      end_values_[i] = leaves.value(layout.trees[i >> tops_.depth].first + tops_.ends[i], 0);
-    tops_.ends = {};
+      end_values_[i] = leaves.value(layout.trees[i >> complete_.depth].first + complete_.ends[i], 0);
+    complete_.ends = {};
   }
 
   // Nanoseconds; 0 when trees are walked.
-  float cost() const { return tops_.cost; }
+  float cost() const { return complete_.cost; }
 
   size_t scratch_bytes() const {
-    return sizeof(Memory) + (tops_.ends_of_a_tree() - 1) * kWords * sizeof(uint64_t);
+    return sizeof(Memory) + (complete_.ends_of_a_tree() - 1) * kWords * sizeof(uint64_t);
   }
 
   // Row `row` of the run, whose keys are given. `scratch` has scratch_bytes(), 64-byte aligned.
@@ -41,11 +41,11 @@ class RowEvaluator {
            const Key* keys, void* scratch) const {
     Memory& memory = *static_cast<Memory*>(scratch);
     const size_t trees = layout.trees.size();
-    if (tops_.depth > 0) kernels_.bytes(tops_.columns(layout.pool.data()), keys, memory.bytes);
+    if (complete_.depth > 0) kernels_.bytes(complete_.columns(layout.pool.data()), keys, memory.bytes);
     for (size_t first = 0; first < trees; first += kGroup) {
       const size_t count = std::min(kGroup, trees - first);
-      if (tops_.depth > 0) find_ends(first, count, memory);
-      if (end_values_.empty()) walk(layout, leaves, run, row, keys, first, count, memory);
+      if (complete_.depth > 0) find_ends(first, count, memory);
+      if (end_values_.empty()) add_leaves(layout, leaves, run, row, keys, first, count, memory);
       else add_values(layout, leaves.outputs(), run, row, first, count, memory.ends);
     }
   }
@@ -72,47 +72,47 @@ class RowEvaluator {
       return splits;
     }();
     if (kernels_.masks == nullptr)
-      return kernels_.walk(tops_.nodes_from(first, false), tops_.depth, count, memory.bytes, memory.ends);
-    const size_t words = (count + 63) / 64, nodes = tops_.ends_of_a_tree() - 1;
+      return kernels_.walk(complete_.nodes_from(first, false), complete_.depth, count, memory.bytes,
+                           memory.ends);
+    const size_t words = (count + 63) / 64, nodes = complete_.ends_of_a_tree() - 1;
     const bool apart = words <= kFewWords;
     for (size_t word = 0; word < words; ++word) {
-      kernels_.masks(tops_.nodes_from(first + 64 * word, true), nodes, memory.bytes, tops_.byte_count,
+      kernels_.masks(complete_.nodes_from(first + 64 * word, true), nodes, memory.bytes, complete_.byte_count,
                      memory.masks() + (apart ? 0 : word), apart ? 1 : kWords);
-      if (apart) sliced_.leaves[0](kSplits.data(), tops_.depth, memory.masks(), memory.ends + 64 * word);
+      if (apart) sliced_.leaves[0](kSplits.data(), complete_.depth, memory.masks(), memory.ends + 64 * word);
     }
-    if (!apart) sliced_.leaves[1](kSplits.data(), tops_.depth, memory.masks(), memory.ends);
+    if (!apart) sliced_.leaves[1](kSplits.data(), complete_.depth, memory.masks(), memory.ends);
   }
 
   void add_values(const Layout<N>& layout, int64_t outputs, const Run<Key>& run, int64_t row, size_t first,
                   size_t count, const uint8_t* ends) const {
     Leaf* sums = static_cast<Leaf*>(run.out) + row;
-    const Leaf* values = end_values_.data() + (first << tops_.depth);
+    const Leaf* values = end_values_.data() + (first << complete_.depth);
     if (outputs == 1) {  // in a register
       Leaf sum = *sums;
-      for (size_t i = 0; i < count; ++i) sum += values[(i << tops_.depth) + ends[i]];
+      for (size_t i = 0; i < count; ++i) sum += values[(i << complete_.depth) + ends[i]];
       *sums = sum;
       return;
     }
     const Tree* trees = layout.trees.data() + first;
     for (size_t i = 0; i < count; ++i)
-      sums[trees[i].output * run.rows] += values[(i << tops_.depth) + ends[i]];
+      sums[trees[i].output * run.rows] += values[(i << complete_.depth) + ends[i]];
   }
 
-  void walk(const Layout<N>& layout, const Leaves<N, Leaf>& leaves, const Run<Key>& run, int64_t row,
-            const Key* keys, size_t first, size_t count, Memory& memory) const {
+  void add_leaves(const Layout<N>& layout, const Leaves<N, Leaf>& leaves, const Run<Key>& run, int64_t row,
+                  const Key* keys, size_t first, size_t count, Memory& memory) const {
     for (size_t t = first; t < first + count; t += kWalks) {
       const size_t some = std::min(kWalks, first + count - t);
-      for (size_t i = 0; i < some; ++i)
-        memory.at[i] =
-            tops_.depth == 0 ? 0 : tops_.ends[((t + i) << tops_.depth) + memory.ends[t + i - first]];
-      if (!tops_.whole) walk_trees(layout, t, some, tops_.depth, keys, memory.at);
+      if (complete_.depth == 0) walk_trees(layout, t, some, keys, memory.at);
+      for (size_t i = 0; i < some && complete_.depth > 0; ++i)
+        memory.at[i] = complete_.ends[((t + i) << complete_.depth) + memory.ends[t + i - first]];
       leaves.add_trees(run, layout, t, some, row, memory.at);
     }
   }
 
   const one_row::Kernels& kernels_;
   const sliced::Kernels& sliced_;
-  one_row::Tops<Key> tops_;
+  one_row::Trees<Key> complete_;
   std::vector<Leaf> end_values_;  // [tree][end], where every end is a leaf with a number
 };
 

@@ -34,15 +34,14 @@ uint32_t walk_any(const N* nodes, const typename N::Key* keys, const uint32_t* p
   }
 }
 
-// One row through kLanes trees, whose nodes begin at `nodes[k]`, from the node at[k] to a leaf.
+// One row through kLanes trees, whose nodes begin at `nodes[k]`.
 template <class N>
-void walk_lanes(const N* const* nodes, const typename N::Key* keys, uint32_t free_steps, uint32_t steps,
+void walk_lanes(const N* const* nodes, const typename N::Key* keys, uint32_t free_steps, uint32_t depth,
                 uint32_t* at) {
-  uint32_t lane[kLanes];
-  for (int64_t k = 0; k < kLanes; ++k) lane[k] = at[k];
+  uint32_t lane[kLanes] = {};
   for (uint32_t s = 0; s < free_steps; ++s)
     for (int64_t k = 0; k < kLanes; ++k) lane[k] = step(nodes[k], lane[k], keys);
-  for (uint32_t s = free_steps; s < steps; ++s) {
+  for (uint32_t s = free_steps; s < depth; ++s) {
     uint32_t moved = 0;
     for (int64_t k = 0; k < kLanes; ++k) {
       const uint32_t next = step(nodes[k], lane[k], keys);
@@ -88,13 +87,11 @@ void walk_rows(const Layout<N>& layout, const Tree& tree, uint32_t skipped, cons
   }
 }
 
-// One row, the trees [first, first + count). at[i]: the node that the row begins at, no split of which is
-// less than `skipped` steps below the root, then the leaf that it ends in.
+// One row, the trees [first, first + count): at[i] is the node that it ends in.
 template <class N>
-void walk_trees(const Layout<N>& layout, size_t first, size_t count, uint32_t skipped,
-                const typename N::Key* keys, uint32_t* at) {
+void walk_trees(const Layout<N>& layout, size_t first, size_t count, const typename N::Key* keys,
+                uint32_t* at) {
   const Tree* trees = layout.trees.data() + first;
-  const auto left = [skipped](uint32_t steps) { return steps > skipped ? steps - skipped : 0; };
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const N* nodes[kLanes];
@@ -108,11 +105,10 @@ void walk_trees(const Layout<N>& layout, size_t first, size_t count, uint32_t sk
       categories |= tree.categories;
     }
     if (categories)
-      for (size_t k = 0; k < kLanes; ++k) at[i + k] = walk_any(nodes[k], keys, layout.pool.data(), at[i + k]);
-    else walk_lanes(nodes, keys, left(free_steps), left(depth), at + i);
+      for (size_t k = 0; k < kLanes; ++k) at[i + k] = walk_any(nodes[k], keys, layout.pool.data());
+    else walk_lanes(nodes, keys, free_steps, depth, at + i);
   }
-  for (; i < count; ++i)
-    at[i] = walk_any(layout.nodes.data() + trees[i].first, keys, layout.pool.data(), at[i]);
+  for (; i < count; ++i) at[i] = walk_any(layout.nodes.data() + trees[i].first, keys, layout.pool.data());
 }
 
 }  // namespace mlcore::forest

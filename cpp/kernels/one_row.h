@@ -1,14 +1,13 @@
 // One row through the trees of a forest.
 //
 // 1. The keys of a row become bytes: of a column the number of its cuts that the key is above, of a set of
-//    categories whether the row's category goes right.
-// 2. The top of every tree is a complete tree of one depth; a node is the place of a byte, and a bound above
-//    which it goes right: two bytes instead of eight, so that many trees fit into the caches.
-// 3. Either the tops are walked, several trees at a time. Or the nodes of 64 trees lie side by side and a bit
-// is
-//    a tree: where bytes are looked up in registers, a node of 64 trees is a look-up and a comparison, and
-//    the masks give the number of each tree's end as they do for rows (kernels/sliced.h).
-// 4. Where an end is not a leaf, a walk of the tree goes on from there.
+//    categories whether the row's category goes right, or of sets that contain one another in how many it is.
+// 2. Every tree becomes a complete tree of one depth; a node is the place of a byte, and a bound above which
+// it
+//    goes right: two bytes instead of eight, so that many trees fit into the caches.
+// 3. Either the trees are walked, several at a time. Or the nodes of 64 trees lie side by side and a bit is a
+//    tree: where bytes are looked up in registers, a node of 64 trees is a look-up and a comparison, and the
+//    masks give the number of each tree's end as they do for rows (kernels/sliced.h).
 //
 // docs/design/0004-sliced-forests.md. The loops are compiled once per instruction set; this header is all
 // that they share with the rest.
@@ -26,16 +25,17 @@ inline constexpr uint32_t kMaxBytes = 256;  // of a row
 inline constexpr size_t kTogether = 64;     // trees whose nodes lie side by side
 inline constexpr uint32_t kFan = 16;        // children of a node of a search tree
 inline constexpr uint32_t kMaxRank = 255;   // cuts that share a byte
-inline constexpr uint32_t kSets = 0, kOneCut = 1;
+inline constexpr uint32_t kSets = 0, kOneCut = 1, kNested = ~0u;
 
 // The bytes that a column of the layout becomes.
 struct Bytes {
   uint32_t column;
-  // kSets: a byte for each set of categories; kOneCut: one byte; else 1 + levels of a search tree over the
-  // cuts, and a byte for each kMaxRank of them
+  // kSets: a byte for each set of categories; kNested: one byte; kOneCut: one byte; else 1 + levels of a
+  // search tree over the cuts, and a byte for each kMaxRank of them
   uint32_t kind;
   uint32_t first, count;
-  uint32_t data;  // place in `cuts` or `sets`
+  uint32_t data;  // place in `cuts`, `sets` or `nested`
+  uint32_t size;  // kNested: codes listed; larger ones are forest::kCodeLarge
 };
 
 template <class K>
@@ -45,8 +45,9 @@ struct Columns {
   // Search trees: a node is kFan keys; the nodes lie level by level. In the lowest level they are the cuts,
   // above it the last cuts of all children but the last. Unused places hold the largest key.
   const K* cuts;
-  const uint32_t* sets;  // places in `pool`
-  const uint32_t* pool;  // forest::Layout::pool
+  const uint32_t* sets;   // places in `pool`
+  const uint32_t* pool;   // forest::Layout::pool
+  const uint8_t* nested;  // by code: in how many of the sets that send right it is
 };
 
 // Nanoseconds, measured.

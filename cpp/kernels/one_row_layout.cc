@@ -11,7 +11,8 @@ namespace {
 using forest::Layout;
 
 constexpr size_t kMaxSetWords = size_t{1} << 22;  // sorting sets has its price
-constexpr size_t kMaxEnds = 8;                    // for each node of the forest
+constexpr uint32_t kMaxNestedCodes = 1 << 13;
+constexpr size_t kMaxEnds = 8;  // for each node of the forest
 
 template <class N>
 class Builder {
@@ -21,13 +22,11 @@ class Builder {
   Builder(const Layout<N>& layout, const Kernels& kernels)
       : layout_(layout), side_by_side_(kernels.masks != nullptr), costs_(kernels.costs), tests_(layout) {}
 
-  Tops<K> build() {
-    const float walk = cost_of(0);
-    out_.depth = 1;
-    for (uint32_t depth = 2; depth <= kMaxDepth; ++depth)
-      if (cost_of(depth) < cost_of(out_.depth)) out_.depth = depth;
-    out_.cost = cost_of(out_.depth);
-    if (out_.cost >= walk || layout_.pool.size() > kMaxSetWords ||
+  Trees<K> build() {
+    for (const forest::Tree& tree : layout_.trees) out_.depth = std::max(out_.depth, tree.depth);
+    if (out_.depth == 0 || out_.depth > kMaxDepth) return {};
+    out_.cost = cost();
+    if (out_.cost >= walk_cost() || layout_.pool.size() > kMaxSetWords ||
         (layout_.trees.size() << out_.depth) > kMaxEnds * layout_.nodes.size() || !list_tests())
       return {};
     add_columns();
@@ -39,7 +38,6 @@ class Builder {
     for (size_t i = run; i < out_.nodes.size(); i += 2 * run)
       std::fill_n(out_.nodes.begin() + static_cast<ptrdiff_t>(i), run, kMaxRank);
     out_.ends.resize(trees << out_.depth);
-    out_.whole = true;
     for (size_t tree = 0; tree < trees; ++tree) add_node(tree, 0, 1, 0);
     return std::move(out_);
   }
@@ -48,30 +46,59 @@ class Builder {
   const N* nodes_of(size_t tree) const { return layout_.nodes.data() + layout_.trees[tree].first; }
   static bool is_leaf(const N* nodes, size_t node) { return nodes[node].left == node; }
 
-  float cost_of(uint32_t depth) const {
-    const auto trees = static_cast<float>(layout_.trees.size());
+  float walk_cost() const {
     float steps = 0;
-    for (const forest::Tree& tree : layout_.trees)
-      if (tree.depth > depth) steps += 1 + std::max(tree.mean_depth - static_cast<float>(depth), 0.0f);
-    const float cost = trees * kTreeCost + steps * kWalkCost;
-    if (depth == 0) return cost;
-    const float tops = side_by_side_ ? static_cast<float>(groups() * ((size_t{1} << depth) - 1)) * costs_.node
-                                     : trees * static_cast<float>(depth) * costs_.step;
-    return cost + tops + static_cast<float>(layout_.columns.size()) * kColumnCost;
+    for (const forest::Tree& tree : layout_.trees) steps += 1 + tree.mean_depth;
+    return steps * kWalkCost;
+  }
+
+  float cost() const {
+    const auto trees = static_cast<float>(layout_.trees.size());
+    const float nodes = side_by_side_
+                            ? static_cast<float>(groups() * (out_.ends_of_a_tree() - 1)) * costs_.node
+                            : trees * static_cast<float>(out_.depth) * costs_.step;
+    return nodes + trees * kTreeCost + static_cast<float>(layout_.columns.size()) * kColumnCost;
   }
 
   size_t groups() const { return (layout_.trees.size() + kTogether - 1) / kTogether; }
 
-  // The tests of the tops; false when there are too many for the bytes of a row.
+  // The tests of the trees; false when there are too many for the bytes of a row.
   bool list_tests() {
     for (size_t tree = 0; tree < layout_.trees.size(); ++tree) list_tests(nodes_of(tree), 0, 0);
     tests_.sort();
+    nested_.resize(layout_.columns.size());
     size_t bytes = 0;
     for (size_t column = 0; column < layout_.columns.size(); ++column) {
       const size_t count = tests_.of(column).size();
-      bytes += tests_.is_category(column) ? count : (count + kMaxRank - 1) / kMaxRank;
+      if (tests_.is_category(column)) nested_[column] = nest(tests_.of(column));
+      bytes +=
+          tests_.is_category(column) && nested_[column].empty() ? count : (count + kMaxRank - 1) / kMaxRank;
     }
     return bytes <= kMaxBytes;
+  }
+
+  // The bound of each of a column's sets, when each contains the next smaller one: how many sets a code is in
+  // then tells in which. Splits on an ordinal or target encoding become such sets. Empty: they are not so.
+  std::vector<uint8_t> nest(const std::vector<K>& sets) const {
+    uint32_t codes = 0;
+    for (K place : sets) codes = std::max(codes, layout_.pool[static_cast<size_t>(place)]);
+    if (sets.size() < 2 || sets.size() > kMaxRank || codes > kMaxNestedCodes) return {};
+    const auto holds = [&](size_t set, uint32_t code) {
+      return forest::goes_right(layout_.pool.data() + sets[set], code) != 0;
+    };
+    std::vector<uint32_t> size(sets.size()), order(sets.size());
+    for (uint32_t set = 0; set < sets.size(); ++set) {
+      order[set] = set;
+      for (uint32_t code = 0; code < codes; ++code) size[set] += holds(set, code) ? 1 : 0;
+    }
+    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return size[a] < size[b]; });
+    std::vector<uint8_t> bounds(sets.size());
+    for (size_t i = 0; i < order.size(); ++i) {
+      bounds[order[i]] = static_cast<uint8_t>(sets.size() - 1 - i);
+      for (uint32_t code = 0; i > 0 && code < codes; ++code)
+        if (holds(order[i - 1], code) && !holds(order[i], code)) return {};
+    }
+    return bounds;
   }
 
   void list_tests(const N* nodes, size_t node, uint32_t depth) {
@@ -87,9 +114,11 @@ class Builder {
       const std::vector<K>& tests = tests_.of(column);
       if (tests.empty()) continue;
       const auto count = static_cast<uint32_t>(tests.size());
-      Bytes bytes{static_cast<uint32_t>(column), kSets, out_.byte_count, count, 0};
+      Bytes bytes{static_cast<uint32_t>(column), kSets, out_.byte_count, count, 0, 0};
       first_byte_[column] = out_.byte_count;
-      if (tests_.is_category(column)) {
+      if (!nested_[column].empty()) {
+        add_nested(tests, bytes);
+      } else if (tests_.is_category(column)) {
         bytes.data = static_cast<uint32_t>(out_.sets.size());
         for (K place : tests) out_.sets.push_back(static_cast<uint32_t>(place));
       } else {
@@ -104,6 +133,18 @@ class Builder {
     // the loop's branches are foreseen when alike columns are neighbours
     std::stable_sort(out_.bytes.begin(), out_.bytes.end(),
                      [](const Bytes& a, const Bytes& b) { return a.kind < b.kind; });
+  }
+
+  void add_nested(const std::vector<K>& sets, Bytes& bytes) {
+    bytes.kind = kNested;
+    bytes.count = 1;
+    bytes.data = static_cast<uint32_t>(out_.nested.size());
+    for (K place : sets) bytes.size = std::max(bytes.size, layout_.pool[static_cast<size_t>(place)]);
+    for (uint32_t code = 0; code < bytes.size; ++code) {
+      uint32_t in = 0;
+      for (K place : sets) in += forest::goes_right(layout_.pool.data() + place, code);
+      out_.nested.push_back(static_cast<uint8_t>(in));
+    }
   }
 
   // Returns its number of levels.
@@ -128,19 +169,20 @@ class Builder {
     const bool leaf = is_leaf(nodes, node);
     if (depth == out_.depth) {
       out_.ends[(tree << depth) + at - (size_t{1} << depth)] = static_cast<uint32_t>(node);
-      out_.whole &= leaf;
       return;
     }
     if (!leaf) {
       const uint32_t test = tests_.find(nodes[node]);
-      const uint32_t shared = nodes[node].is_category() ? 1 : kMaxRank;
+      const auto& nested = nested_[nodes[node].column_index()];
+      const uint32_t shared = nodes[node].is_category() && nested.empty() ? 1 : kMaxRank;
       const size_t ends = out_.ends_of_a_tree();
       uint8_t* place =
           out_.nodes.data() +
           (side_by_side_ ? (tree / kTogether * (ends - 1) + at - 1) * 2 * kTogether + tree % kTogether
                          : 2 * (tree * ends + at));
       place[0] = static_cast<uint8_t>(first_byte_[nodes[node].column_index()] + test / shared);
-      place[side_by_side_ ? kTogether : 1] = static_cast<uint8_t>(test % shared);
+      place[side_by_side_ ? kTogether : 1] =
+          nested.empty() ? static_cast<uint8_t>(test % shared) : nested[test];
     }
     add_node(tree, leaf ? node : nodes[node].left, 2 * at, depth + 1);
     add_node(tree, leaf ? node : size_t{nodes[node].left} + 1, 2 * at + 1, depth + 1);
@@ -149,9 +191,10 @@ class Builder {
   const Layout<N>& layout_;
   bool side_by_side_;
   Costs costs_;
-  Tops<K> out_;
+  Trees<K> out_;
   forest::Tests<N> tests_;
-  std::vector<uint32_t> first_byte_;  // by column of the layout
+  std::vector<uint32_t> first_byte_;          // by column of the layout
+  std::vector<std::vector<uint8_t>> nested_;  // by column: the bounds of its sets, if they are nested
 };
 
 }  // namespace
@@ -166,11 +209,11 @@ const Kernels& kernels(Isa isa) {
 }
 
 template <class N>
-Tops<typename N::Key> lay_out(const Layout<N>& layout, const Kernels& kernels) {
+Trees<typename N::Key> lay_out(const Layout<N>& layout, const Kernels& kernels) {
   return Builder<N>(layout, kernels).build();
 }
-template Tops<uint32_t> lay_out(const Layout<forest::Narrow32>&, const Kernels&);
-template Tops<uint32_t> lay_out(const Layout<forest::Wide32>&, const Kernels&);
-template Tops<uint64_t> lay_out(const Layout<forest::Wide64>&, const Kernels&);
+template Trees<uint32_t> lay_out(const Layout<forest::Narrow32>&, const Kernels&);
+template Trees<uint32_t> lay_out(const Layout<forest::Wide32>&, const Kernels&);
+template Trees<uint64_t> lay_out(const Layout<forest::Wide64>&, const Kernels&);
 
 }  // namespace mlcore::one_row

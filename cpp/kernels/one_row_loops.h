@@ -30,6 +30,11 @@ void write_bytes(const Columns<K>& columns, const K* keys, uint8_t* out) {
         to[k] = static_cast<uint8_t>(forest::goes_right(columns.pool + columns.sets[column.data + k], key));
       continue;
     }
+    if (column.kind == kNested) {
+      *to =
+          columns.nested[column.data + (key < column.size ? static_cast<uint32_t>(key) : forest::kCodeLarge)];
+      continue;
+    }
     const K* level = columns.cuts + column.data;
     if (column.kind == kOneCut) {
       *to = static_cast<uint8_t>(key > *level);
@@ -51,7 +56,7 @@ void write_bytes(const Columns<K>& columns, const K* keys, uint8_t* out) {
 inline constexpr int kLanes = 8;  // walks in flight together
 
 template <uint32_t kDepth>
-void walk_tops_of(const uint8_t* nodes, size_t trees, const uint8_t* bytes, uint8_t* ends) {
+void walk_of(const uint8_t* nodes, size_t trees, const uint8_t* bytes, uint8_t* ends) {
   constexpr size_t kSize = size_t{2} << kDepth;
   const auto step = [bytes](const uint8_t* tree, uint32_t at) {
     const uint8_t* node = tree + size_t{2} * at;
@@ -74,17 +79,17 @@ void walk_tops_of(const uint8_t* nodes, size_t trees, const uint8_t* bytes, uint
   for (size_t i = 0; i < trees; ++i) ends[i] &= static_cast<uint8_t>((1u << kDepth) - 1);
 }
 
-inline void walk_tops(const uint8_t* nodes, uint32_t depth, size_t trees, const uint8_t* bytes,
-                      uint8_t* ends) {
+inline void walk_complete(const uint8_t* nodes, uint32_t depth, size_t trees, const uint8_t* bytes,
+                          uint8_t* ends) {
   switch (depth) {
-    case 1: return walk_tops_of<1>(nodes, trees, bytes, ends);
-    case 2: return walk_tops_of<2>(nodes, trees, bytes, ends);
-    case 3: return walk_tops_of<3>(nodes, trees, bytes, ends);
-    case 4: return walk_tops_of<4>(nodes, trees, bytes, ends);
-    case 5: return walk_tops_of<5>(nodes, trees, bytes, ends);
-    case 6: return walk_tops_of<6>(nodes, trees, bytes, ends);
-    case 7: return walk_tops_of<7>(nodes, trees, bytes, ends);
-    default: return walk_tops_of<8>(nodes, trees, bytes, ends);
+    case 1: return walk_of<1>(nodes, trees, bytes, ends);
+    case 2: return walk_of<2>(nodes, trees, bytes, ends);
+    case 3: return walk_of<3>(nodes, trees, bytes, ends);
+    case 4: return walk_of<4>(nodes, trees, bytes, ends);
+    case 5: return walk_of<5>(nodes, trees, bytes, ends);
+    case 6: return walk_of<6>(nodes, trees, bytes, ends);
+    case 7: return walk_of<7>(nodes, trees, bytes, ends);
+    default: return walk_of<8>(nodes, trees, bytes, ends);
   }
 }
 

@@ -241,10 +241,14 @@ void Group::list_splits() {
 }
 
 bool Group::pays() const {
-  return std::ranges::any_of(features_, [](const auto& entry) {
+  const auto saves_steps = [](const auto& entry) {
     const ColumnChain& chain = *entry.second.chain;
     return chain.from_codes() || (!chain.is_same() && chain.text() != "cast");
-  });
+  };
+  const auto is_narrow = [](const auto& entry) { return entry.second.chain->origin_type() == DType::f32; };
+  if (std::ranges::any_of(features_, saves_steps)) return true;
+  // float32 numbers that were only widened for the forest: keys of half the size
+  return specs_[0].block == DType::f64 && !features_.empty() && std::ranges::all_of(features_, is_narrow);
 }
 
 void Group::find_splits() {
@@ -576,7 +580,31 @@ void Group::emit_forest(Program& out, int32_t id, int32_t block) const {
   add_node(out, std::move(node));
 }
 
-Fold fold_forests(const Program& program) {
+// Columns of float32 that are read as float64, as a float32 column and a cast: the same numbers.
+Program with_casts(const Program& program) {
+  Program out;
+  out.schema = program.schema;
+  out.constants = program.constants;
+  std::vector<int32_t> moved;
+  for (const Node& original : program.nodes) {
+    Node node = original;
+    for (int32_t& input : node.inputs) input = moved[static_cast<size_t>(input)];
+    const bool widens =
+        node.op == "column" && node.type.dtype == DType::f64 &&
+        program.schema[static_cast<size_t>(NodeReader(program, original).integer("column"))].type.kind ==
+            Kind::float32;
+    if (widens) node.attributes["dtype"] = std::string("f32");
+    moved.push_back(add_node(out, std::move(node)));
+    if (widens) moved.back() = cast(out, original.path, moved.back(), DType::f64);
+  }
+  out.outputs = program.outputs;
+  for (OutputSpec& output : out.outputs) output.value = moved[static_cast<size_t>(output.value)];
+  validate_program(out);
+  return out;
+}
+
+Fold fold_forests(const Program& original) {
+  const Program program = with_casts(original);
   const FpEnvironment environment;  // the steps must compute here what they compute in a run
   Fold out;
   Budget budget(kMaxWork);

@@ -21,11 +21,13 @@ inline int draw(std::mt19937& random, int below) {
 }
 
 struct Shape {
-  int trees, leaves;  // at most so many leaves
-  bool deep;          // grows at its end, as a chain
-  int cuts;           // different thresholds of a feature
-  int categories;     // 0 for none
-  bool common_sets;   // sets are unions of few groups of categories
+  int trees, leaves;    // at most so many leaves
+  bool deep;            // grows at its end, as a chain
+  int cuts;             // different thresholds of a feature
+  int categories;       // 0 for none
+  bool common_sets;     // sets are unions of few groups of categories
+  bool nested = false;  // sets are the categories up to some one
+  int depth = 0;        // at most so deep; 0: any
 };
 
 // Trees that grow leaf by leaf.
@@ -40,28 +42,28 @@ struct Trees {
   Trees(const Shape& shape, std::mt19937& random) {
     for (int t = 0; t < shape.trees; ++t) {
       const size_t first = feature.size();
-      std::vector<size_t> open;
-      const auto add_leaf = [&] {
-        open.push_back(feature.size());
+      std::vector<std::pair<size_t, int>> open;  // leaves that may be split, and their depths
+      const auto add_leaf = [&](int depth) {
+        if (shape.depth == 0 || depth < shape.depth) open.emplace_back(feature.size(), depth);
         feature.push_back(-1);
         for (auto* side : {&left, &right}) side->push_back(-1);
         for (auto* zero : {&leaf, &words, &place}) zero->push_back(0);
         missing.push_back(0);
         threshold.push_back(0);
       };
-      add_leaf();
+      add_leaf(0);
       const int leaves = 1 + draw(random, shape.leaves);
-      for (int k = 1; k < leaves; ++k) {
+      for (int k = 1; k < leaves && !open.empty(); ++k) {
         const size_t at = shape.deep && draw(random, 8) != 0
                               ? open.size() - 1
                               : static_cast<size_t>(draw(random, static_cast<int>(open.size())));
-        const size_t node = open[at];
+        const auto [node, depth] = open[at];
         open.erase(open.begin() + static_cast<ptrdiff_t>(at));
         split(node, shape, random);
         left[node] = static_cast<int32_t>(feature.size() - first);
-        add_leaf();
+        add_leaf(depth + 1);
         right[node] = static_cast<int32_t>(feature.size() - first);
-        add_leaf();
+        add_leaf(depth + 1);
       }
       offsets.push_back(static_cast<int64_t>(feature.size()));
       output.push_back(0);
@@ -80,8 +82,11 @@ struct Trees {
     words[node] = (count + 31) / 32;
     place[node] = static_cast<int32_t>(bits.size());
     const auto groups = static_cast<uint32_t>(random());
+    const int last = draw(random, 32 * words[node]);
     for (int w = 0; w < words[node]; ++w) {
-      uint32_t word = shape.common_sets ? 0 : static_cast<uint32_t>(random());
+      uint32_t word = shape.common_sets || shape.nested ? 0 : static_cast<uint32_t>(random());
+      for (int b = 0; shape.nested && b < 32; ++b)
+        if (32 * w + b <= last) word |= uint32_t{1} << b;
       for (uint32_t b = 0; shape.common_sets && b < 32; ++b)
         word |= ((groups >> ((32 * static_cast<uint32_t>(w) + b) % 7)) & 1) << b;
       bits.push_back(word);
