@@ -100,4 +100,4 @@ fuzz: $(VENV)/tools  ## build the libFuzzer targets (needs clang)
 
 .PHONY: clean
 clean:  ## remove what was built
-	rm -rf build out site $(VENV)/installed python/mlcore/*.so python/mlcore/include python/mlcore/cmake
+	rm -rf build out site $(VENV)/installed python/mlcore/*.so python/mlcore/include python/mlcore/cmake python/mlcore/backends

@@ -19,6 +19,7 @@ CPP = {
     "runtime": {"base", "ir", "kernels", "ops"},
     "capi": {"base", "ir", "runtime"},
     "bindings": {"base", "ir", "ops", "runtime"},
+    "triton": {"base", "ir", "runtime"},
 }
 
 # package or module of python/mlcore -> what it may import from mlcore at import time
