@@ -32,6 +32,7 @@ PYTHON = {
     "containers": {"_core", "errors", "_optional"},
     "model": {"_core", "containers", "errors", "report", "_optional"},
     "parity": {"_core", "containers", "errors", "frontends", "model", "report"},
+    "export": {"_core", "errors", "model"},
     "compiler": {"__init__", "_core", "containers", "errors", "frontends", "model"},
 }
 

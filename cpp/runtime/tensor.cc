@@ -133,10 +133,28 @@ std::optional<TensorInput> matrix_of(const Program& program) {
       std::string(kMatrix), "", &type_of(type.kind), type, 0, static_cast<int64_t>(schema.size()), true};
 }
 
-bool has_bare_columns(const Program& program) {
+std::optional<TensorInput> find_tensor_input(const Program& program, std::string_view name) {
   for (size_t i = 0; i < program.schema.size(); ++i)
-    if (program.schema[i].name != "x" + text(i)) return false;
-  return !program.schema.empty();
+    if (program.schema[i].name == name) return tensor_of(program.schema[i], i);
+  if (name == kMatrix) return matrix_of(program);
+  return {};
+}
+
+std::vector<TensorInput> default_inputs(const Model& model) {
+  const Program& program = model.program();
+  bool is_bare = true;
+  for (size_t i = 0; i < program.schema.size(); ++i) is_bare &= program.schema[i].name == "x" + text(i);
+  std::vector<TensorInput> inputs;
+  std::optional<TensorInput> matrix = matrix_of(program);
+  if (is_bare && matrix) inputs.push_back(std::move(*matrix));
+  else
+    for (size_t i = 0; i < program.schema.size(); ++i)
+      if (model.used_columns()[i]) inputs.push_back(tensor_of(program.schema[i], i));
+  for (TensorInput& input : inputs) {
+    const std::string valid = input.name + std::string(kValidSuffix);
+    if (program.schema[input.column].nullable && !find_tensor_input(program, valid)) input.valid = valid;
+  }
+  return inputs;
 }
 
 bool retype(TensorInput& input, const TensorType& type, const ColumnSpec& column) {

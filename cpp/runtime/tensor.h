@@ -44,10 +44,13 @@ struct TensorInput {
 TensorInput tensor_of(const ColumnSpec& column, size_t index);
 // All columns as a matrix; nothing unless all are of one type of numbers and none is called X.
 std::optional<TensorInput> matrix_of(const Program& program);
+// The column, or matrix, of this name.
+std::optional<TensorInput> find_tensor_input(const Program& program, std::string_view name);
 // As values of another type; false: the column does not take it.
 bool retype(TensorInput& input, const TensorType& type, const ColumnSpec& column);
-// Whether the model was fitted on a bare array, whose columns are x0, x1 and so on.
-bool has_bare_columns(const Program& program);
+// What a model is sent when nobody says otherwise: the matrix where it was fitted on a bare array, whose
+// columns are x0, x1 and so on; else each column that it uses. With a `valid` for what may be missing.
+std::vector<TensorInput> default_inputs(const Model& model);
 
 // An output of the model: how the numbers of its block become elements of a tensor.
 class TensorOutput {

@@ -98,8 +98,8 @@ class Reader {
     served_.lists = !served_.batched;
     for (const json::value& input : list_of(config, "input"))
       if (first_dim(input.as_object()) == -1) served_.lists = true;
-    if (!stated) config["input"] = default_inputs();
-    if (list_of(config, "output").empty()) config["output"] = default_outputs();
+    if (!stated) config["input"] = inputs_of_model();
+    if (list_of(config, "output").empty()) config["output"] = outputs_of_model();
   }
 
  private:
@@ -161,21 +161,13 @@ class Reader {
     return out;
   }
 
-  // The column, or the matrix, that an input of this name is.
-  std::optional<TensorInput> find_input(std::string_view name) const {
-    for (size_t i = 0; i < program_.schema.size(); ++i)
-      if (program_.schema[i].name == name) return tensor_of(program_.schema[i], i);
-    if (name == kMatrix) return matrix_of(program_);
-    return {};
-  }
-
   void read_input(const json::object& input) {
     const std::string name(text_of(input, "name"));
     const std::string where = "input " + quoted(name);
     const std::string_view type = text_of(input, "data_type");
-    std::optional<TensorInput> found = find_input(name);
+    std::optional<TensorInput> found = find_tensor_input(program_, name);
     const bool is_valid = !found && name.ends_with(kValidSuffix);
-    if (is_valid) found = find_input(name.substr(0, name.size() - kValidSuffix.size()));
+    if (is_valid) found = find_tensor_input(program_, name.substr(0, name.size() - kValidSuffix.size()));
     if (!found) return problem(where, "a column of the model", "", "no such column");
     const Dims expected = dims_of(served_, found->width, !found->matrix), dims = dims_in(input);
     if (dims != expected) problem(where, "dims ", shown(expected), shown(dims));
@@ -239,22 +231,13 @@ class Reader {
     return out;
   }
 
-  json::array default_inputs() const {
-    std::vector<TensorInput> inputs;
-    if (std::optional<TensorInput> matrix = matrix_of(program_); matrix && has_bare_columns(program_)) {
-      inputs.push_back(std::move(*matrix));
-    } else {
-      for (size_t i = 0; i < program_.schema.size(); ++i)
-        if (served_.model->used_columns()[i]) inputs.push_back(tensor_of(program_.schema[i], i));
-    }
+  json::array inputs_of_model() const {
     json::array out, valid;
-    for (const TensorInput& input : inputs) {
+    for (const TensorInput& input : default_inputs(*served_.model)) {
       const Dims dims = dims_of(served_, input.width, !input.matrix);
       out.push_back(tensor(input.name, config_name(*input.type), dims));
-      const std::string name = input.name + std::string(kValidSuffix);
-      if (served_.nulls == NullPolicy::refuse || !program_.schema[input.column].nullable || find_input(name))
-        continue;
-      json::object mask = tensor(name, "TYPE_BOOL", dims);
+      if (served_.nulls == NullPolicy::refuse || input.valid.empty()) continue;
+      json::object mask = tensor(input.valid, "TYPE_BOOL", dims);
       mask["optional"] = true;
       valid.push_back(std::move(mask));
     }
@@ -262,7 +245,7 @@ class Reader {
     return out;
   }
 
-  json::array default_outputs() const {
+  json::array outputs_of_model() const {
     json::array out;
     for (size_t i = 0; i < program_.outputs.size(); ++i) {
       const TensorOutput one(program_, static_cast<int32_t>(i));
