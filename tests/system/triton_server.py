@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -62,6 +62,7 @@ class Server:
             f"--grpc-port={grpc}",
             "--metrics-address=127.0.0.1",
             f"--metrics-port={metrics}",
+            "--exit-timeout-secs=2",
             *options,
         ]
         with self.log.open("w") as log:
@@ -69,7 +70,7 @@ class Server:
                 [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         deadline = time.monotonic() + 60
-        while not self.is_ready():
+        while not self.is_live():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise AssertionError(f"the server did not start:\n{self.log.read_text()[-4000:]}")
@@ -77,9 +78,10 @@ class Server:
         self.http = httpclient.InferenceServerClient(self.http_address, concurrency=8)
         self.grpc = grpcclient.InferenceServerClient(self.grpc_address)
 
-    def is_ready(self) -> bool:
+    def is_live(self) -> bool:
+        """It answers; it is not called ready while a model in its repository could not be loaded."""
         try:
-            with urllib.request.urlopen(f"http://{self.http_address}/v2/health/ready", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.http_address}/v2/health/live", timeout=5) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -146,8 +148,3 @@ def quiet_client() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def environment() -> dict[str, str]:
-    """Variables for a process with the clients' environment."""
-    return os.environ | {"PYTHONPATH": str(PACKAGES)}
