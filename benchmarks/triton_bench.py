@@ -1,7 +1,7 @@
 """One pipeline behind a Triton server: the mlcore backend, and the Python backend with the original and with ONNX.
 
 ``make bench-triton`` installs the server into build/bench-env/triton first. The load generator is perf_analyzer of
-tritonclient 2.50: gRPC, asynchronous, on the same machine as the server.
+tritonclient 2.50: HTTP with binary tensors, asynchronous, on the same machine as the server.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ ENVIRONMENT = BUILD / "bench-env" / "triton"
 WORK = BUILD / "triton-bench"
 CASE = "table-xgboost"
 ENGINES = ("mlcore", "sklearn_pipeline", "onnx_session")
+PAUSE = 0.0006  # seconds
 SENT = 256  # rows that the load generator goes through
 HTTP, GRPC = 18700, 18701
 
@@ -48,7 +49,8 @@ def _packages() -> Path:
 
 def _environment() -> dict[str, str]:
     """For the server, whose Python backend runs in the peers' environment."""
-    libraries = [str(_libraries()), str(sysconfig.get_config_var("LIBDIR"))]
+    bundled = _packages() / "nvidia_pytriton.libs"  # the stub of the Python backend looks elsewhere once it is copied
+    libraries = [str(_libraries()), str(bundled), str(sysconfig.get_config_var("LIBDIR"))]
     return os.environ | {
         "PYTHONPATH": str(_packages()),
         "LD_LIBRARY_PATH": os.pathsep.join(libraries),
@@ -92,28 +94,29 @@ def prepare() -> tuple[mlcore.Model, Any]:
     model = mlcore.compile(pipeline, table.iloc[:1000])
     model.threads = 1
     write_repository(model, repository, "mlcore")
-    # one instance, one thread, the probabilities alone: as the others
-    text = (repository / "mlcore" / "config.pbtxt").read_text()
-    text += 'parameters { key: "threads" value { string_value: "1" } }\n'
-    (repository / "mlcore" / "config.pbtxt").write_text(text)
-    inputs = text[text.index("input [") : text.index("]\n\n# A request")]
-    inputs = "\n".join(line for line in inputs.splitlines() if "__valid" not in line and "#" not in line).rstrip(",")
-    for name, kind in (("sklearn_pipeline", "TYPE_FP32"), ("onnx_session", "TYPE_FP32")):
+    # the same for all: columns in, probabilities out, one instance, one thread, requests that wait together
+    tensors = model.core.tensors
+    kinds = {one["name"]: one["type"].replace("BYTES", "STRING") for one in tensors["inputs"]}
+    inputs = ", ".join(f'{{ name: "{name}" data_type: TYPE_{kind} dims: [ 1 ] }}' for name, kind in kinds.items())
+    shared = (
+        f"max_batch_size: 65536\ndynamic_batching {{ }}\ninput [ {inputs} ]\n"
+        'output [ { name: "predict_proba" data_type: TYPE_FP32 dims: [ 2 ] } ]\n'
+        "instance_group [ { kind: KIND_CPU count: 1 } ]\n"
+    )
+    threads = 'parameters { key: "threads" value { string_value: "1" } }\n'
+    (repository / "mlcore" / "config.pbtxt").write_text('backend: "mlcore"\n' + shared + threads)
+    for name in ENGINES[1:]:
         folder = repository / name / "1"
         folder.mkdir(parents=True)
         shutil.copy(HERE / "triton_models" / f"{name}.py", folder / "model.py")
-        (folder.parent / "config.pbtxt").write_text(
-            f'backend: "python"\nmax_batch_size: 65536\ndynamic_batching {{ }}\n{inputs}\n]\n'
-            f'output [ {{ name: "predict_proba" data_type: {kind} dims: [ 2 ] }} ]\n'
-            "instance_group [ { kind: KIND_CPU count: 1 } ]\n"
-        )
+        (folder.parent / "config.pbtxt").write_text('backend: "python"\n' + shared)
     joblib.dump(pipeline, repository / "sklearn_pipeline" / "1" / "model.joblib")
     (repository / "onnx_session" / "1" / "model.onnx").write_bytes(engine("onnxruntime", CASE).artifact)
 
     steps = []
     for _, row in rows.iterrows():
         step: dict[str, Any] = {}
-        for one in model.core.tensors["inputs"]:
+        for one in tensors["inputs"]:
             value = row[one["name"]]
             if one["type"] == "BYTES":
                 step[one["name"]] = {"content": [value], "shape": [1]}
@@ -143,7 +146,7 @@ def server() -> Iterator[None]:
     with log.open("w") as sink:
         process = subprocess.Popen([str(part) for part in command], env=_environment(), stdout=sink, stderr=sink)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 40
         while True:
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"http://127.0.0.1:{HTTP}/v2/health/ready", timeout=5).close()
@@ -188,9 +191,9 @@ def load(name: str, concurrency: int, rows: int, seconds: float) -> dict[str, fl
     (analyzer,) = {path.resolve() for path in (ENVIRONMENT / "bin").glob("perf_analyzer")}
     command = [
         analyzer,
-        *("-m", name, "-u", f"127.0.0.1:{GRPC}", "-i", "grpc", "--async"),
+        *("-m", name, "-u", f"127.0.0.1:{HTTP}", "-i", "http", "--async"),
         *("-b", rows, "--concurrency-range", concurrency, "--input-data", WORK / "rows.json"),
-        *("--measurement-interval", int(seconds * 1000), "--max-trials", 4, "--stability-percentage", 30),
+        *("--measurement-interval", int(seconds * 1000), "--max-trials", 3, "--stability-percentage", 999),
         *("-f", out),
     ]
     done = subprocess.run([str(part) for part in command], env=_environment(), capture_output=True, text=True)
@@ -208,10 +211,12 @@ def load(name: str, concurrency: int, rows: int, seconds: float) -> dict[str, fl
     }
 
 
-def _median(call: Callable[[], object], seconds: float = 0.5) -> float:
+def _median(call: Callable[[], object], seconds: float = 0.5, pause: float = 0.0) -> float:
     times = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
+        if pause:
+            time.sleep(pause)
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
@@ -219,7 +224,10 @@ def _median(call: Callable[[], object], seconds: float = 0.5) -> float:
 
 
 def in_process(model: mlcore.Model, rows: Any) -> dict[str, dict[str, float]]:
-    """Microseconds of the same prediction in this process: of a pyarrow table, and of the core's own batch."""
+    """Microseconds of the same prediction in this process: of a pyarrow table, and of the core's own batch.
+
+    The latter back to back, and after pauses as between requests, when the processor has done other things meanwhile.
+    """
     found = {}
     position = [spec["method"] for spec in model.core.outputs].index("predict_proba")
     for count in (1, 64):
@@ -228,6 +236,7 @@ def in_process(model: mlcore.Model, rows: Any) -> dict[str, dict[str, float]]:
         found[str(count)] = {
             "call_us": _median(lambda table=table: model.predict_proba(table)),
             "core_us": _median(lambda prepared=prepared: model.core.run(prepared, [position])),
+            "paced_us": _median(lambda prepared=prepared: model.core.run(prepared, [position]), 2.0, PAUSE),
         }
     return found
 
@@ -235,7 +244,7 @@ def in_process(model: mlcore.Model, rows: Any) -> dict[str, dict[str, float]]:
 def main() -> int:
     """Measure, print the table, and keep the run when told to."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a window; three that agree are a figure")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a window; a figure is that of three")
     parser.add_argument("--record", action="store_true", help="keep the run in benchmarks/results/triton.json")
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))

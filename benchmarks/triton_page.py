@@ -18,9 +18,10 @@ HEAD = """# Triton: measured
 One pipeline (four numbers with gaps, three texts, 300 XGBoost trees) behind one Triton 2.51 server, three ways: the
 mlcore backend, and Triton's Python backend with the pipeline itself and with its ONNX conversion (NumPy 1.26, because
 that backend's tensors are empty with NumPy 2). Each has one instance, one thread and dynamic batching without delay,
-and takes the requests of a batch as one table. The load generator is perf_analyzer (of tritonclient 2.50; gRPC,
-asynchronous) on the same machine, whose processor it shares with the server: the faster the backend, the more of the
-time is the server's and the generator's own. `make bench-triton` measures; `RECORD=1` keeps the run.
+and takes the requests of a batch as one table. The load generator is perf_analyzer (tritonclient 2.50; HTTP with
+binary tensors, asynchronous, three windows of a second) on the same machine, whose processor it shares with the
+server: the faster the backend, the more of the time is the server's and the generator's own. `make bench-triton`
+measures; `RECORD=1` keeps the run.
 """
 
 
@@ -48,18 +49,17 @@ def table(run: dict[str, Any]) -> str:
     off = ", ".join(f"{NAMES[name]} {count}" for name, count in run["rows_off"].items())
     lines += ["", f"Rows more than 1e-5 off the original, checked before: {off}.", ""]
     lines += [
-        "One request at a time, mean of the server's statistics beside the median of the same prediction in a process:",
+        "One request at a time: means of the server's statistics, beside medians of the same prediction in a process,",
+        "of the core alone (back to back, and with pauses as between requests) and of the Python call:",
         "",
-        "| rows | input, compute, output | of it compute | the core in process | `predict_proba(table)` in process |",
-        "|---:|---:|---:|---:|---:|",
+        "| rows | input, compute, output | of it compute | core | core with pauses | `predict_proba(table)` |",
+        "|---:|---:|---:|---:|---:|---:|",
     ]
     for count, process in run["in_process"].items():
         one = best[1, int(count)]
         whole = one["server_input_us"] + one["server_compute_us"] + one["server_output_us"]
-        lines.append(
-            f"| {count} | {whole:.0f} us | {one['server_compute_us']:.0f} us | {process['core_us']:.1f} us | "
-            f"{process['call_us']:.1f} us |"
-        )
+        cells = [whole, one["server_compute_us"], process["core_us"], process["paced_us"], process["call_us"]]
+        lines.append(f"| {count} | " + " | ".join(_micros(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -77,7 +77,7 @@ def test_types_of_answers() -> None:
         (LABEL.astype(object), "BYTES"),
         (LABEL == "yes", "BOOL"),
         ((LABEL == "yes") * np.int32(7), "INT32"),
-        ((LABEL == "yes") * 2.5, "FP64"),
+        ((LABEL == "yes") * 3.0, "FP64"),
         ((LABEL == "yes").astype(np.uint8), "UINT8"),
     ):
         forest = RandomForestClassifier(3, max_depth=2, random_state=0).fit(X, labels)

@@ -1,6 +1,10 @@
 """The pipeline as ONNX, run by ONNX Runtime with one thread inside Triton's Python backend."""
 
+import os
+import sys
 from pathlib import Path
+
+sys.path.insert(0, os.environ["PYTHONPATH"])  # the stub does not look at it by itself
 
 import numpy as np
 import onnxruntime

@@ -1,6 +1,10 @@
 """The pipeline itself in Triton's Python backend: requests of a batch become one data frame and are split again."""
 
+import os
+import sys
 from pathlib import Path
+
+sys.path.insert(0, os.environ["PYTHONPATH"])  # the stub does not look at it by itself
 
 import joblib
 import numpy as np

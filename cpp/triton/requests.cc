@@ -87,8 +87,9 @@ std::span<const std::byte> Request::tensor(TRITONBACKEND_Input* input, const std
   require(std::ranges::equal(lead, lead_), ErrorCode::input, "input ", quoted(name),
           ": expected rows of shape ", shown(lead_), ", as in the first input, but found ", shown(lead));
   const int64_t values = product(shape);
-  require(type.bytes == 0 || static_cast<int64_t>(size / type.bytes) == values, ErrorCode::input, "input ",
-          quoted(name), ": expected ", values, " values but found ", static_cast<int64_t>(size), " bytes");
+  require(type.bytes == 0 || (size % type.bytes == 0 && static_cast<int64_t>(size / type.bytes) == values),
+          ErrorCode::input, "input ", quoted(name), ": expected ", values, " values but found ",
+          static_cast<int64_t>(size), " bytes");
 
   const std::byte* out = nullptr;
   std::byte* target = nullptr;
