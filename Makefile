@@ -43,13 +43,17 @@ format: $(VENV)/tools  ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 	find benchmarks cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
 
-.PHONY: bench bench-peers bench-instructions
+.PHONY: bench bench-peers bench-instructions bench-triton
 bench: $(VENV)/installed  ## side by side with libraries, converters and compilers, under out/; SELECT="encoded large", RECORD=1
 	$(BIN)/python benchmarks/run.py $(addprefix --select ,$(SELECT)) $(if $(RECORD),--record)
 bench-peers: $(VENV)/tools  ## environments under build/bench-env for the peers that need their own
 	$(BIN)/python benchmarks/install_peers.py
 bench-instructions: $(VENV)/installed  ## instructions of the kernels against those stored (needs valgrind); RECORD=1 stores
 	$(BIN)/python benchmarks/instructions.py $(if $(RECORD),--record)
+
+bench-triton: $(VENV)/installed  ## the Triton backend beside Triton's Python backend; RECORD=1 keeps the run
+	$(BIN)/python benchmarks/install_peers.py benchmarks/peers/triton.txt
+	$(BIN)/python benchmarks/triton_bench.py $(if $(RECORD),--record)
 
 .PHONY: docs
 docs: $(VENV)/installed  ## the documentation site, under site/
@@ -100,4 +104,4 @@ fuzz: $(VENV)/tools  ## build the libFuzzer targets (needs clang)
 
 .PHONY: clean
 clean:  ## remove what was built
-	rm -rf build out site $(VENV)/installed python/mlcore/*.so python/mlcore/include python/mlcore/cmake
+	rm -rf build out site $(VENV)/installed python/mlcore/*.so python/mlcore/include python/mlcore/cmake python/mlcore/backends

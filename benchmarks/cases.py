@@ -33,12 +33,15 @@ class Engine:
         Time to convert the fitted pipeline and write it (for the original: to pickle it).
     size : int
         Bytes on disk.
+    artifact : bytes
+        The converted model, where others run it too.
     """
 
     predict: Callable[[int], np.ndarray]
     load: Callable[[], Any]
     save_seconds: float
     size: int
+    artifact: bytes = b""
 
 
 def _numbers(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -229,6 +232,7 @@ def _onnxruntime(case: str) -> Engine:
         load,
         seconds,
         len(data),
+        data,
     )
 
 

@@ -1,7 +1,11 @@
-"""Makes an environment under build/bench-env for each file in benchmarks/peers; one that fails is noted, not fatal."""
+"""Makes an environment under build/bench-env for each file in benchmarks/peers; one that fails is noted, not fatal.
+
+Also for the files that are named, where one that fails is an error.
+"""
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +14,9 @@ HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = HERE.parent / "build" / "bench-env"
 
 
-def install(requirements: Path) -> str:
+def install(requirements: Path, environments: Path = ENVIRONMENTS) -> str:
     """Create or renew one environment; what became of it."""
-    folder = ENVIRONMENTS / requirements.stem
+    folder = environments.resolve() / requirements.stem
     installed, failed = folder / "installed", folder / "failed"
     pins = requirements.read_text()
     if installed.exists() and installed.read_text() == pins:
@@ -27,11 +31,19 @@ def install(requirements: Path) -> str:
     return "installed"
 
 
-def main() -> None:
-    """Install all of them."""
-    for requirements in sorted((HERE / "peers").glob("*.txt")):
-        print(f"{requirements.stem}: {install(requirements)}", flush=True)
+def main() -> int:
+    """Install all of them, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("requirements", type=Path, nargs="*", help="files of requirements (default: all peers)")
+    parser.add_argument("--into", type=Path, default=ENVIRONMENTS, help="the folder of the environments")
+    options = parser.parse_args()
+    missing = 0
+    for requirements in options.requirements or sorted((HERE / "peers").glob("*.txt")):
+        outcome = install(requirements, options.into)
+        missing += outcome.startswith("cannot")
+        print(f"{requirements.stem}: {outcome}", flush=True)
+    return 1 if options.requirements and missing else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlcore.cli import build_parser
@@ -59,14 +60,21 @@ def supported() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _commands(parser: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command that does something; one that only holds others is left out."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                inner = list(_commands(command, f"{prefix}{name} "))
+                yield from inner or [(prefix + name, command)]
+
+
 def command_line() -> str:
     """The CLI reference, from the parser itself."""
     parser = build_parser()
     lines = [NOTE + "# Command line", "", "```text", parser.format_help().rstrip(), "```"]
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, command in action.choices.items():
-                lines += ["", f"## mlcore {name}", "", "```text", command.format_help().rstrip(), "```"]
+    for name, command in _commands(parser):
+        lines += ["", f"## mlcore {name}", "", "```text", command.format_help().rstrip(), "```"]
     lines += [
         "",
         "Exit codes: 0 done, 1 something to complain about (a problem, a difference, an error), 2 wrong usage.",
@@ -77,8 +85,9 @@ def command_line() -> str:
 def pages() -> dict[str, str]:
     """Text by path inside docs/."""
     from page import pages as benchmarks
+    from triton_page import page as triton
 
-    kept = benchmarks()
+    kept = benchmarks() | {"triton-measured.md": NOTE + triton()}
     kept["benchmarks.md"] = NOTE + kept["benchmarks.md"]
     return {"supported.md": supported(), "cli.md": command_line()} | kept
 

@@ -38,9 +38,8 @@ def test_commands_parse(page: Path) -> None:
     parser = build_parser()
     for block in _blocks(page, "bash"):
         for line in block.splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["mlcore"]:
-                parser.parse_args(words[1:])
+            if line.startswith("mlcore "):  # other commands may go on over several lines
+                parser.parse_args(shlex.split(line, comments=True)[1:])
 
 
 def _modules() -> list[str]:

@@ -19,6 +19,7 @@ CPP = {
     "runtime": {"base", "ir", "kernels", "ops"},
     "capi": {"base", "ir", "runtime"},
     "bindings": {"base", "ir", "ops", "runtime"},
+    "triton": {"base", "ir", "runtime"},
 }
 
 # package or module of python/mlcore -> what it may import from mlcore at import time
@@ -31,6 +32,7 @@ PYTHON = {
     "containers": {"_core", "errors", "_optional"},
     "model": {"_core", "containers", "errors", "report", "_optional"},
     "parity": {"_core", "containers", "errors", "frontends", "model", "report"},
+    "export": {"_core", "errors", "model"},
     "compiler": {"__init__", "_core", "containers", "errors", "frontends", "model"},
 }
 

@@ -5,6 +5,7 @@
 #include "ops/op.h"
 #include "runtime/batch.h"
 #include "runtime/model.h"
+#include "runtime/tensor.h"
 #include "runtime/warm_workspace.h"
 
 namespace py = pybind11;
@@ -143,6 +144,34 @@ py::list describe_outputs(const Model& model) {
   return out;
 }
 
+// As `default_inputs` and `TensorOutput` say; of inputs the columns, of outputs the values per row.
+py::dict describe_tensors(const Model& model) {
+  py::list inputs, outputs;
+  for (const TensorInput& input : default_inputs(model)) {
+    py::dict entry;
+    entry["name"] = input.name;
+    entry["type"] = std::string(input.type->name);
+    entry["column"] = input.column;
+    entry["width"] = input.width;
+    entry["matrix"] = input.matrix;
+    entry["valid"] = input.valid;
+    inputs.append(entry);
+  }
+  for (size_t i = 0; i < model.program().outputs.size(); ++i) {
+    const TensorOutput output(model.program(), static_cast<int32_t>(i));
+    py::dict entry;
+    entry["name"] = output.name();
+    entry["type"] = std::string(output.type().name);
+    entry["width"] = output.width();
+    entry["vector"] = output.is_vector();
+    outputs.append(entry);
+  }
+  py::dict out;
+  out["inputs"] = inputs;
+  out["outputs"] = outputs;
+  return out;
+}
+
 py::list describe_fold(const Model& model) {
   py::list out;
   for (const FoldNote& note : model.fold_notes()) {
@@ -210,6 +239,8 @@ void register_model(py::module_& module) {
       .def_property_readonly("schema", &describe_schema)
       .def_property_readonly("nodes", &describe_nodes)
       .def_property_readonly("outputs", &describe_outputs)
+      .def_property_readonly("tensors", &describe_tensors,
+                             "Inputs and outputs as tensors of the Open Inference Protocol.")
       .def_property_readonly("fold_notes", &describe_fold,
                              "What became of each feature that a forest splits on.")
       .def_property_readonly("golden_rows", [](const Model& model) { return model.program().golden.rows; })

@@ -20,7 +20,7 @@ from mlcore.errors import (
     UnsupportedError,
 )
 from mlcore.model import Model, load
-from mlcore.paths import get_cmake_dir, get_include, get_library_dir
+from mlcore.paths import get_cmake_dir, get_include, get_library_dir, get_triton_backend_dir
 
 __all__ = [
     "ArtifactError",
@@ -38,5 +38,6 @@ __all__ = [
     "get_cmake_dir",
     "get_include",
     "get_library_dir",
+    "get_triton_backend_dir",
     "load",
 ]

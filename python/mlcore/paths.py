@@ -1,10 +1,10 @@
-"""Where the files lie that C programs need."""
+"""Where the files lie that C programs and servers need."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["get_cmake_dir", "get_include", "get_library_dir"]
+__all__ = ["get_cmake_dir", "get_include", "get_library_dir", "get_triton_backend_dir"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -55,3 +55,19 @@ def get_cmake_dir() -> str:
     True
     """
     return str(_PACKAGE / "cmake")
+
+
+def get_triton_backend_dir() -> str:
+    """Return the folder for ``tritonserver --backend-directory``, which holds ``mlcore/libtriton_mlcore.so``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import os, mlcore
+    >>> os.path.exists(os.path.join(mlcore.get_triton_backend_dir(), "mlcore", "libtriton_mlcore.so"))
+    True
+    """
+    return str(_PACKAGE / "backends")

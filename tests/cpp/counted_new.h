@@ -14,4 +14,9 @@ constexpr bool kCountsNew = true;
 
 int64_t counted_news();
 
+// From now on this thread's operator new gives memory `count` times and then throws; -1: always gives it.
+// Does nothing under the sanitizers.
+void fail_news_after(int64_t count);
+int64_t news_left();
+
 }  // namespace samples

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import mlcore
 import pytest
+
+if TYPE_CHECKING:
+    from triton_server import Server
 
 HERE = Path(__file__).resolve().parent
 
@@ -19,6 +25,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real Triton server over an empty repository, with the backend of the package that is imported."""
+    from triton_server import Server
+
+    server = Server(tmp_path_factory.mktemp("triton") / "repository", Path(mlcore.get_triton_backend_dir()))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Debian packages of the system tests: clang with its fuzzer runtime, valgrind, readelf and nm. Needs root; does
-# nothing when all of it is there.
+# What the system tests need beside pip's packages in .venv. The Triton server and its clients, in an environment of their
+# own; Debian packages: clang with its fuzzer runtime, valgrind, readelf and nm. The latter need root. Does nothing when
+# all of it is there.
 set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+"${PYTHON:-.venv/bin/python}" benchmarks/install_peers.py --into build/system-env tests/system/triton.txt
 
 packages=(binutils clang libclang-rt-dev util-linux valgrind)
 

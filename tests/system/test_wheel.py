@@ -28,8 +28,9 @@ def package(bare_python: Path) -> Path:
 
 
 def libraries(package: Path) -> list[Path]:
-    found = sorted(package.glob("*.so"))
-    assert [path.name.split(".")[0] for path in found] == ["_core", "libmlcore"]
+    found = [*sorted(package.glob("*.so")), package / "backends" / "mlcore" / "libtriton_mlcore.so"]
+    assert [path.name.split(".")[0] for path in found] == ["_core", "libmlcore", "libtriton_mlcore"]
+    assert set(package.rglob("*.so")) == set(found)
     return found
 
 
@@ -48,8 +49,9 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     config = {f"mlcore/cmake/mlcore-config{part}.cmake" for part in ("", "-version")}
     expected |= {"mlcore/include/mlcore.h", *config}
     info = {name for name in names if re.match(r"mlcore-[^/]+\.dist-info/", name)}
-    built = {name for name in names if re.fullmatch(r"mlcore/(libmlcore\.so|_core\.cpython-[\w-]+\.so)", name)}
-    assert len(built) == 2
+    libraries = r"mlcore/(libmlcore\.so|_core\.cpython-[\w-]+\.so|backends/mlcore/libtriton_mlcore\.so)"
+    built = {name for name in names if re.fullmatch(libraries, name)}
+    assert len(built) == 3
     assert set(names) - info - built == expected
     assert any(name.endswith("licenses/LICENSE") for name in info)
 
@@ -77,7 +79,9 @@ def test_hardened(package: Path) -> None:
         dynamic = run(["readelf", "--dynamic", "--wide", library])
         assert re.search(r"FLAGS.*NOW", dynamic)
         assert "TEXTREL" not in dynamic
-        assert set(re.findall(r"R(?:UN)?PATH.*\[(.*)\]", dynamic)) == {"$ORIGIN"}
+        # the backend also finds the core two folders up, where the wheel has it
+        folders = "$ORIGIN" if library.parent == package else "$ORIGIN:$ORIGIN/../.."
+        assert set(re.findall(r"R(?:UN)?PATH.*\[(.*)\]", dynamic)) == {folders}
 
 
 def test_needs_no_library_that_is_not_there(package: Path) -> None:
@@ -87,13 +91,18 @@ def test_needs_no_library_that_is_not_there(package: Path) -> None:
 
 
 def test_shows_its_own_names_only(package: Path) -> None:
-    core, library = libraries(package)
+    core, library, backend = libraries(package)
 
     def names(path: Path) -> set[str]:
         listed = run(["nm", "--dynamic", "--defined-only", "--demangle", path]).splitlines()
         return {line.split(maxsplit=2)[2] for line in listed}
 
     assert names(core) == {"PyInit__core"}
+    assert all(name.startswith("TRITONBACKEND_") for name in names(backend))
+    # the server has these; nothing else is left open, and no library of the server's is asked for
+    undefined = run(["nm", "--dynamic", "--undefined-only", "--demangle", backend]).splitlines()
+    opened = {line.split(maxsplit=1)[1] for line in undefined}
+    assert {name for name in opened if name.startswith("TRITON")} > {"TRITONSERVER_ErrorNew"}
     own = r"((typeinfo|typeinfo name|vtable) for )?mlcore::|mlc_\w+$"
     shown = names(library)
     assert shown

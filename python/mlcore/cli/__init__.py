@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mlcore import __version__
-from mlcore.cli import files, models, pipelines
+from mlcore.cli import files, models, pipelines, triton
 from mlcore.errors import MlcoreError
 
 __all__ = ["build_parser", "main"]
@@ -24,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     pipelines.add_commands(commands)
     models.add_commands(commands)
     files.add_commands(commands)
+    triton.add_commands(commands)
     return parser
 
 
