@@ -130,8 +130,10 @@ def plan(model: Model) -> str:
             lines.append(f"{step}: {own[0]['outcome']}")
             continue
         is_dot = own[0]["op"] == "dot"
-        what = f"adds a weight per code of {_count(len(own), 'column')}" if is_dot else "splits on " + _count(
-            len(own), "feature"
+        what = (
+            f"adds a weight per code of {_count(len(own), 'column')}"
+            if is_dot
+            else "splits on " + _count(len(own), "feature")
         )
         lines.append(f"{step}: {what}")
         groups: dict[tuple[str, str], list[str]] = {}
