@@ -21,6 +21,11 @@ if str(HERE) not in sys.path:
 from tools import ROOT, run  # noqa: E402
 
 
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Do not even import these tests where they are not wanted: some need packages that `make test-system` installs."""
+    return True if config.getoption("markexpr") == "not system" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
