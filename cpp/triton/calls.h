@@ -36,7 +36,7 @@ inline void check(TRITONSERVER_Error* error) {
 inline void note(TRITONSERVER_Error* error) noexcept {
   if (!error) return;
   TRITONSERVER_Error* unlogged =
-      TRITONSERVER_LogMessage(TRITONSERVER_LOG_ERROR, __FILE__, __LINE__, TRITONSERVER_ErrorMessage(error));
+      TRITONSERVER_LogMessage(TRITONSERVER_LOG_ERROR, "mlcore", __LINE__, TRITONSERVER_ErrorMessage(error));
   if (unlogged) TRITONSERVER_ErrorDelete(unlogged);
   TRITONSERVER_ErrorDelete(error);
 }
