@@ -19,6 +19,12 @@ namespace json = boost::json;
 // say.
 constexpr int64_t kMaxBatchSize = 65'536;
 
+// The server gives objects; not as_object(), which would leave the build's path in the library.
+const json::object& object_of(const json::value& value) {
+  static const json::object kEmpty;
+  return value.is_object() ? value.get_object() : kEmpty;
+}
+
 std::string_view text_of(const json::object& object, std::string_view key) {
   const json::value* found = object.if_contains(key);
   return found && found->is_string() ? std::string_view(found->get_string()) : std::string_view();
@@ -76,8 +82,8 @@ class Reader {
     for (const json::value& input : inputs)
       if (input.is_object() && first_dim(input.get_object()) == -1) served_.lists = true;
     if (!served_.batched) served_.lists = true;
-    for (const json::value& input : inputs) read_input(input.as_object());
-    for (const json::value& output : outputs) read_output(output.as_object());
+    for (const json::value& input : inputs) read_input(object_of(input));
+    for (const json::value& output : outputs) read_output(object_of(output));
     expect_every_column();
     if (served_.outputs.empty()) problem("output", "at least one of ", known_outputs(), "none");
     if (!problems_.empty()) fail(ErrorCode::input, list_problems("configuration", problems_));
@@ -97,7 +103,7 @@ class Reader {
     }
     served_.lists = !served_.batched;
     for (const json::value& input : list_of(config, "input"))
-      if (first_dim(input.as_object()) == -1) served_.lists = true;
+      if (first_dim(object_of(input)) == -1) served_.lists = true;
     if (!stated) config["input"] = inputs_of_model();
     if (list_of(config, "output").empty()) config["output"] = outputs_of_model();
   }
@@ -286,7 +292,9 @@ const TensorOutput* Served::output(std::string_view name) const {
 Served serve(const std::string& folder, uint64_t version, std::string_view config, bool complete,
              std::string& completed) {
   json::value parsed = json::parse(config);
-  json::object& stated = parsed.as_object();
+  require(parsed.is_object(), ErrorCode::input,
+          "configuration: expected a JSON object but found another value");
+  json::object& stated = parsed.get_object();
   const std::string_view file = text_of(stated, "default_model_filename");
   require(file.find('/') == file.npos, ErrorCode::input,
           "default_model_filename: expected the name of a file in the version's folder but found ",
