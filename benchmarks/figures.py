@@ -106,7 +106,7 @@ def instruction_set() -> str:
     """The best that mlcore finds here."""
     path = Path("/proc/cpuinfo")
     flags = path.read_text().split() if path.exists() else []
-    return "AVX-512" if "avx512_vbmi" in flags or "avx512vbmi" in flags else "AVX2" if "avx2" in flags else "baseline"
+    return "AVX-512" if "avx512vbmi" in flags else "AVX2" if "avx2" in flags else "baseline"
 
 
 def measure(works: list[str], threads: int, *, small: bool = False) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def sum_up(figure: Figure, run: dict[str, Any]) -> dict[str, Any] | None:
         for name, ratio in figure.than.items()
     ]
     if figure.at_most is not None:
-        is_row = figure.what.startswith("one ")
+        is_row = figure.limit == "sum"
         line["reach"].append({"at_most": figure.at_most * (slower if is_row else 1.0), "found": ours})
     limit = _limit(figure, work)
     if limit is not None:

@@ -103,6 +103,10 @@ def summary(model: Model) -> str:
     return "\n".join(lines)
 
 
+# what a step does with what the notes on it are about
+_DOES = {"trees": ("splits on", "feature"), "dot": ("adds a weight per code of", "column")}
+
+
 def plan(model: Model) -> str:
     """Which steps need not run: the text of ``mlcore inspect --plan``.
 
@@ -129,18 +133,13 @@ def plan(model: Model) -> str:
         if not own[0]["origin"]:
             lines.append(f"{step}: {own[0]['outcome']}")
             continue
-        is_dot = own[0]["op"] == "dot"
-        what = (
-            f"adds a weight per code of {_count(len(own), 'column')}"
-            if is_dot
-            else "splits on " + _count(len(own), "feature")
-        )
-        lines.append(f"{step}: {what}")
+        does, noun = _DOES[own[0]["op"]]
+        lines.append(f"{step}: {does} {_count(len(own), noun)}")
         groups: dict[tuple[str, str], list[str]] = {}
         for note in own:
             groups.setdefault((note["origin"], note["steps"] or "as it is"), []).append(note["outcome"])
         table = [
-            (origin, steps, _count(len(outcomes), "column" if is_dot else "feature"), _outcomes(outcomes))
+            (origin, steps, _count(len(outcomes), noun), _outcomes(outcomes))
             for (origin, steps), outcomes in groups.items()
         ]
         widths = [max(len(row[column]) for row in table) for column in range(3)]
