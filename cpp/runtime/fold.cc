@@ -11,6 +11,7 @@
 #include "runtime/fold_dots.h"
 #include "runtime/fold_splits.h"
 #include "runtime/fp_environment.h"
+#include "runtime/program_copy.h"
 
 namespace mlcore {
 namespace {
@@ -120,7 +121,7 @@ class Group {
   // Appends the new block; gives its value. `moved`: where the nodes before it are now.
   int32_t emit_block(Program& out, const std::vector<int32_t>& moved) const;
   // Appends forest `id`, split on the new block.
-  void emit_forest(Program& out, int32_t id, int32_t block) const;
+  int32_t emit_forest(Program& out, int32_t id, int32_t block) const;
 
  private:
   const Node& node(int32_t value) const { return program_.nodes[static_cast<size_t>(value)]; }
@@ -499,7 +500,7 @@ int32_t Group::emit_block(Program& out, const std::vector<int32_t>& moved) const
   return add_node(out, {"guard", path, inputs, {}, {}, {}});
 }
 
-void Group::emit_forest(Program& out, int32_t id, int32_t block) const {
+int32_t Group::emit_forest(Program& out, int32_t id, int32_t block) const {
   const auto f = static_cast<int32_t>(std::ranges::find(forests_, id) - forests_.begin());
   const ForestSpec& spec = specs_[static_cast<size_t>(f)];
   const size_t count = spec.feature.size();
@@ -577,34 +578,30 @@ void Group::emit_forest(Program& out, int32_t id, int32_t block) const {
     node.constants["category_words"] = add_constant(out, DType::i32, words);
     node.constants["category_bits"] = add_constant(out, DType::u32, bits);
   }
-  add_node(out, std::move(node));
+  return add_node(out, std::move(node));
 }
 
-// Columns of float32 that are read as float64, as a float32 column and a cast: the same numbers.
+// Whether a node reads a column of float32 as float64.
+bool widens(const Program& program, const Node& node) {
+  if (node.op != "column" || node.type.dtype != DType::f64) return false;
+  const int64_t column = NodeReader(program, node).integer("column");
+  return program.schema[static_cast<size_t>(column)].type.kind == Kind::float32;
+}
+
+// Such columns as a float32 column and a cast: the same numbers.
 Program with_casts(const Program& program) {
-  Program out;
-  out.schema = program.schema;
-  out.constants = program.constants;
-  std::vector<int32_t> moved;
+  ProgramCopy copy(program);
   for (const Node& original : program.nodes) {
     Node node = original;
-    for (int32_t& input : node.inputs) input = moved[static_cast<size_t>(input)];
-    const bool widens =
-        node.op == "column" && node.type.dtype == DType::f64 &&
-        program.schema[static_cast<size_t>(NodeReader(program, original).integer("column"))].type.kind ==
-            Kind::float32;
-    if (widens) node.attributes["dtype"] = std::string("f32");
-    moved.push_back(add_node(out, std::move(node)));
-    if (widens) moved.back() = cast(out, original.path, moved.back(), DType::f64);
+    const bool cast_after = widens(program, original);
+    if (cast_after) node.attributes["dtype"] = std::string("f32");
+    const int32_t value = copy.add_moved(std::move(node));
+    copy.next_is(cast_after ? cast(copy.program(), original.path, value, DType::f64) : value);
   }
-  out.outputs = program.outputs;
-  for (OutputSpec& output : out.outputs) output.value = moved[static_cast<size_t>(output.value)];
-  validate_program(out);
-  return out;
+  return copy.finish();
 }
 
-Fold fold_forests(const Program& original) {
-  const Program program = with_casts(original);
+Fold fold_forests(const Program& program) {
   const FpEnvironment environment;  // the steps must compute here what they compute in a run
   Fold out;
   Budget budget(kMaxWork);
@@ -621,32 +618,33 @@ Fold fold_forests(const Program& original) {
   out.changed = !groups.empty();
   if (!out.changed) return out;
 
-  out.program.schema = program.schema;
-  out.program.constants = program.constants;
-  std::vector<int32_t> moved;
+  ProgramCopy copy(program);
   std::map<int32_t, int32_t> blocks;
   for (size_t i = 0; i < program.nodes.size(); ++i) {
-    Node node = program.nodes[i];
+    const Node& node = program.nodes[i];
     const auto group = node.op == "trees" ? groups.find(node.inputs[0]) : groups.end();
-    if (group != groups.end()) {
-      if (!blocks.contains(group->first)) blocks[group->first] = group->second.emit_block(out.program, moved);
-      group->second.emit_forest(out.program, static_cast<int32_t>(i), blocks[group->first]);
-    } else {
-      for (int32_t& input : node.inputs) input = moved[static_cast<size_t>(input)];
-      add_node(out.program, std::move(node));
+    if (group == groups.end()) {
+      copy.next_is(copy.add_moved(node));
+      continue;
     }
-    moved.push_back(static_cast<int32_t>(out.program.nodes.size()) - 1);
+    if (!blocks.contains(group->first))
+      blocks[group->first] = group->second.emit_block(copy.program(), copy.moved());
+    copy.next_is(group->second.emit_forest(copy.program(), static_cast<int32_t>(i), blocks[group->first]));
   }
-  out.program.outputs = program.outputs;
-  for (OutputSpec& output : out.program.outputs) output.value = moved[static_cast<size_t>(output.value)];
-  validate_program(out.program);
+  out.program = copy.finish();
   return out;
 }
 
 }  // namespace
 
 Fold fold(const Program& program) {
-  Fold out = fold_forests(program);
+  const auto is_forest = [](const Node& node) { return node.op == "trees"; };
+  const auto is_wide = [&](const Node& node) { return widens(program, node); };
+  Fold out;
+  if (std::ranges::any_of(program.nodes, is_forest)) {
+    if (std::ranges::any_of(program.nodes, is_wide)) out = fold_forests(with_casts(program));
+    else out = fold_forests(program);
+  }
   if (auto dots = fold_dots(out.changed ? out.program : program, out.notes)) {
     out.program = std::move(*dots);
     out.changed = true;

@@ -5,6 +5,7 @@
 
 #include "ops/op.h"
 #include "runtime/column_chain.h"
+#include "runtime/program_copy.h"
 
 namespace mlcore {
 namespace {
@@ -84,51 +85,45 @@ bool allows_codes(const Program& program, const Node& dot) {
 }
 
 // Appends the parts and the dot on them.
-void emit(Program& out, Node dot, const std::vector<Part>& parts, const Program& from,
-          const std::vector<int32_t>& moved) {
+int32_t emit(ProgramCopy& copy, Node dot, const std::vector<Part>& parts, const Program& from) {
   std::vector<int32_t> widths;
   dot.inputs.clear();
   for (const Part& part : parts) {
-    int32_t value = moved[static_cast<size_t>(part.value)];
+    int32_t value = copy.moved(part.value);
     for (auto wrapper = part.wrappers.rbegin(); wrapper != part.wrappers.rend(); ++wrapper) {
       Node node = from.nodes[static_cast<size_t>(*wrapper)];
       node.inputs = {value};
-      out.nodes.push_back(std::move(node));
-      value = static_cast<int32_t>(out.nodes.size()) - 1;
+      value = copy.add(std::move(node));
     }
     dot.inputs.push_back(value);
     widths.push_back(static_cast<int32_t>(part.width));
   }
-  out.constants.emplace_back(DType::i32, std::vector<int64_t>{static_cast<int64_t>(widths.size())},
-                             std::as_bytes(std::span(widths)));
-  dot.constants["widths"] = static_cast<int32_t>(out.constants.size()) - 1;
-  out.nodes.push_back(std::move(dot));
+  auto& constants = copy.program().constants;
+  constants.emplace_back(DType::i32, std::vector<int64_t>{static_cast<int64_t>(widths.size())},
+                         std::as_bytes(std::span(widths)));
+  dot.constants["widths"] = static_cast<int32_t>(constants.size()) - 1;
+  return copy.add(std::move(dot));
 }
 
 }  // namespace
 
 std::optional<Program> fold_dots(const Program& program, std::vector<FoldNote>& notes) {
   Inputs inputs(program);
-  Program out;
-  out.schema = program.schema;
-  out.constants = program.constants;
-  std::vector<int32_t> moved;
+  ProgramCopy copy(program);
   bool changed = false;
-  for (const Node& original : program.nodes) {
+  for (const Node& node : program.nodes) {
     std::vector<Part> parts;
-    if (original.op == "dot" && original.inputs.size() == 1 && allows_codes(program, original))
-      parts = inputs.parts_of(original.inputs[0]);
-    Node node = original;
+    if (node.op == "dot" && node.inputs.size() == 1 && allows_codes(program, node))
+      parts = inputs.parts_of(node.inputs[0]);
     if (parts.empty()) {
-      for (int32_t& input : node.inputs) input = moved[static_cast<size_t>(input)];
-      out.nodes.push_back(std::move(node));
+      copy.next_is(copy.add_moved(node));
     } else {
       changed = true;
-      emit(out, std::move(node), parts, program, moved);
+      copy.next_is(emit(copy, node, parts, program));
       int64_t feature = 0;
       for (const Part& part : parts) {
         if (part.codes)
-          notes.push_back({original.path,
+          notes.push_back({node.path,
                            "x" + text(feature) + " to x" + text(feature + part.width - 1),
                            "one_hot",
                            origin_text(program, {part.value, 0}),
@@ -139,13 +134,9 @@ std::optional<Program> fold_dots(const Program& program, std::vector<FoldNote>& 
         feature += part.width;
       }
     }
-    moved.push_back(static_cast<int32_t>(out.nodes.size()) - 1);
   }
   if (!changed) return std::nullopt;
-  out.outputs = program.outputs;
-  for (OutputSpec& output : out.outputs) output.value = moved[static_cast<size_t>(output.value)];
-  validate_program(out);
-  return out;
+  return copy.finish();
 }
 
 }  // namespace mlcore
