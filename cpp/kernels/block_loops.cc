@@ -8,12 +8,7 @@ const BlockLoops& baseline_block_loops() {
 }
 
 const BlockLoops& block_loops(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::avx512) return avx512_block_loops();
-  if (isa == Isa::avx2) return avx2_block_loops();
-#endif
-  (void)isa;
-  return baseline_block_loops();
+  return of_isa<baseline_block_loops, avx2_block_loops, avx512_block_loops>(isa);
 }
 
 }  // namespace mlcore

@@ -62,6 +62,18 @@ struct Layout {
   std::vector<uint32_t> source;  // per node: its number in the semantic arrays
 };
 
+template <class N>
+bool is_leaf(const N* tree, size_t node) {
+  return tree[node].left == node;
+}
+
+// Nodes of a tree.
+template <class N>
+size_t size_of_tree(const Layout<N>& layout, size_t tree) {
+  const size_t end = tree + 1 < layout.trees.size() ? layout.trees[tree + 1].first : layout.nodes.size();
+  return end - layout.trees[tree].first;
+}
+
 // The columns that the splits read, sorted.
 std::vector<Column> columns_of(const ForestSpec& spec);
 // Whether 16-bit columns and children suffice.

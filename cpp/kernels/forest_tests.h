@@ -9,6 +9,14 @@
 
 namespace mlcore::forest {
 
+// Words of all sets of categories up to which they are listed: sorting them has its price.
+inline constexpr size_t kMaxSetWords = size_t{1} << 22;
+
+// A set of Layout::pool as it stands there.
+inline std::span<const uint32_t> set_at(const std::vector<uint32_t>& pool, size_t place) {
+  return {pool.data() + place, 1 + (size_t{pool[place]} + 31) / 32};
+}
+
 template <class N>
 class Tests {
   using K = typename N::Key;
@@ -44,6 +52,13 @@ class Tests {
     return found;
   }
 
+  // Codes that the sets of a column list; for all others they say what they say of kCodeLarge.
+  uint32_t codes(size_t column) const {
+    uint32_t codes = 0;
+    for (K place : tests_[column]) codes = std::max(codes, layout_->pool[static_cast<size_t>(place)]);
+    return codes;
+  }
+
   bool is_category(size_t column) const { return layout_->columns[column].view == View::category; }
 
  private:
@@ -54,12 +69,9 @@ class Tests {
   }
 
   bool is_set_before(K a, K b) const {
-    const auto left = set_at(static_cast<size_t>(a)), right = set_at(static_cast<size_t>(b));
+    const auto left = set_at(layout_->pool, static_cast<size_t>(a));
+    const auto right = set_at(layout_->pool, static_cast<size_t>(b));
     return std::lexicographical_compare(left.begin(), left.end(), right.begin(), right.end());
-  }
-
-  std::span<const uint32_t> set_at(size_t place) const {
-    return {layout_->pool.data() + place, 1 + (size_t{layout_->pool[place]} + 31) / 32};
   }
 
   const Layout<N>* layout_;

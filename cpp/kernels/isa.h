@@ -16,4 +16,15 @@ bool is_available(Isa isa);
 // the variable names none of them, or one that this processor lacks.
 Isa chosen_isa();
 
+// What the functions of a level give. Those of other processors than this build's are not there.
+template <auto kBaseline, auto kAvx2, auto kAvx512>
+const auto& of_isa(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx512) return kAvx512();
+  if (isa == Isa::avx2) return kAvx2();
+#endif
+  (void)isa;
+  return kBaseline();
+}
+
 }  // namespace mlcore

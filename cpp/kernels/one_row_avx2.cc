@@ -5,8 +5,7 @@
 namespace mlcore::one_row {
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels kKernels = {
-      write_bytes<Portable, uint32_t>, write_bytes<Portable, uint64_t>, nullptr, walk_complete, {0, 0.5f}};
+  static constexpr Kernels kKernels = make_walking_kernels();
   return kKernels;
 }
 

@@ -8,9 +8,8 @@
 namespace mlcore::one_row {
 namespace {
 
-using forest::Layout;
+using forest::is_leaf, forest::Layout;
 
-constexpr size_t kMaxSetWords = size_t{1} << 22;  // sorting sets has its price
 constexpr uint32_t kMaxNestedCodes = 1 << 13;
 constexpr size_t kMaxEnds = 8;  // for each node of the forest
 
@@ -26,7 +25,7 @@ class Builder {
     for (const forest::Tree& tree : layout_.trees) out_.depth = std::max(out_.depth, tree.depth);
     if (out_.depth == 0 || out_.depth > kMaxDepth) return {};
     out_.cost = cost();
-    if (out_.cost >= walk_cost() || layout_.pool.size() > kMaxSetWords ||
+    if (out_.cost >= walk_cost() || layout_.pool.size() > forest::kMaxSetWords ||
         (layout_.trees.size() << out_.depth) > kMaxEnds * layout_.nodes.size() || !list_tests())
       return {};
     add_columns();
@@ -44,7 +43,6 @@ class Builder {
 
  private:
   const N* nodes_of(size_t tree) const { return layout_.nodes.data() + layout_.trees[tree].first; }
-  static bool is_leaf(const N* nodes, size_t node) { return nodes[node].left == node; }
 
   float walk_cost() const {
     float steps = 0;
@@ -64,13 +62,15 @@ class Builder {
 
   // The tests of the trees; false when there are too many for the bytes of a row.
   bool list_tests() {
-    for (size_t tree = 0; tree < layout_.trees.size(); ++tree) list_tests(nodes_of(tree), 0, 0);
+    for (size_t tree = 0; tree < layout_.trees.size(); ++tree)
+      for (size_t node = 0; node < forest::size_of_tree(layout_, tree); ++node)
+        if (!is_leaf(nodes_of(tree), node)) tests_.add(nodes_of(tree)[node]);
     tests_.sort();
     nested_.resize(layout_.columns.size());
     size_t bytes = 0;
     for (size_t column = 0; column < layout_.columns.size(); ++column) {
       const size_t count = tests_.of(column).size();
-      if (tests_.is_category(column)) nested_[column] = nest(tests_.of(column));
+      if (tests_.is_category(column)) nested_[column] = nest(column);
       bytes +=
           tests_.is_category(column) && nested_[column].empty() ? count : (count + kMaxRank - 1) / kMaxRank;
     }
@@ -79,9 +79,9 @@ class Builder {
 
   // The bound of each of a column's sets, when each contains the next smaller one: how many sets a code is in
   // then tells in which. Splits on an ordinal or target encoding become such sets. Empty: they are not so.
-  std::vector<uint8_t> nest(const std::vector<K>& sets) const {
-    uint32_t codes = 0;
-    for (K place : sets) codes = std::max(codes, layout_.pool[static_cast<size_t>(place)]);
+  std::vector<uint8_t> nest(size_t column) const {
+    const std::vector<K>& sets = tests_.of(column);
+    const uint32_t codes = tests_.codes(column);
     if (sets.size() < 2 || sets.size() > kMaxRank || codes > kMaxNestedCodes) return {};
     const auto holds = [&](size_t set, uint32_t code) {
       return forest::goes_right(layout_.pool.data() + sets[set], code) != 0;
@@ -101,13 +101,6 @@ class Builder {
     return bounds;
   }
 
-  void list_tests(const N* nodes, size_t node, uint32_t depth) {
-    if (depth == out_.depth || is_leaf(nodes, node)) return;
-    tests_.add(nodes[node]);
-    list_tests(nodes, nodes[node].left, depth + 1);
-    list_tests(nodes, size_t{nodes[node].left} + 1, depth + 1);
-  }
-
   void add_columns() {
     first_byte_.resize(layout_.columns.size());
     for (size_t column = 0; column < layout_.columns.size(); ++column) {
@@ -117,7 +110,7 @@ class Builder {
       Bytes bytes{static_cast<uint32_t>(column), kSets, out_.byte_count, count, 0, 0};
       first_byte_[column] = out_.byte_count;
       if (!nested_[column].empty()) {
-        add_nested(tests, bytes);
+        add_nested(column, bytes);
       } else if (tests_.is_category(column)) {
         bytes.data = static_cast<uint32_t>(out_.sets.size());
         for (K place : tests) out_.sets.push_back(static_cast<uint32_t>(place));
@@ -135,14 +128,14 @@ class Builder {
                      [](const Bytes& a, const Bytes& b) { return a.kind < b.kind; });
   }
 
-  void add_nested(const std::vector<K>& sets, Bytes& bytes) {
+  void add_nested(size_t column, Bytes& bytes) {
     bytes.kind = kNested;
     bytes.count = 1;
     bytes.data = static_cast<uint32_t>(out_.nested.size());
-    for (K place : sets) bytes.size = std::max(bytes.size, layout_.pool[static_cast<size_t>(place)]);
+    bytes.size = tests_.codes(column);
     for (uint32_t code = 0; code < bytes.size; ++code) {
       uint32_t in = 0;
-      for (K place : sets) in += forest::goes_right(layout_.pool.data() + place, code);
+      for (K place : tests_.of(column)) in += forest::goes_right(layout_.pool.data() + place, code);
       out_.nested.push_back(static_cast<uint8_t>(in));
     }
   }
@@ -163,7 +156,7 @@ class Builder {
     return levels;
   }
 
-  // Node `at` of the top of a tree, `depth` below its root, is `node` of the tree.
+  // Node `at` of a complete tree, `depth` below its root, is `node` of the tree.
   void add_node(size_t tree, size_t node, size_t at, uint32_t depth) {
     const N* nodes = nodes_of(tree);
     const bool leaf = is_leaf(nodes, node);
@@ -198,15 +191,6 @@ class Builder {
 };
 
 }  // namespace
-
-const Kernels& kernels(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::avx512) return avx512_kernels();
-  if (isa == Isa::avx2) return avx2_kernels();
-#endif
-  (void)isa;
-  return baseline_kernels();
-}
 
 template <class N>
 Trees<typename N::Key> lay_out(const Layout<N>& layout, const Kernels& kernels) {

@@ -18,8 +18,7 @@ struct Trees {
   std::vector<K> cuts;
   std::vector<uint32_t> sets;
   std::vector<uint8_t> nested;
-  std::vector<uint8_t>
-      nodes;  // as one_row::Kernels reads them; side by side level by level, without a place 0
+  std::vector<uint8_t> nodes;  // as Kernels reads them
   std::vector<uint32_t> ends;  // [tree][end]: the leaf's node, counted from the tree's first
 
   size_t ends_of_a_tree() const { return size_t{1} << depth; }

@@ -93,5 +93,10 @@ inline void walk_complete(const uint8_t* nodes, uint32_t depth, size_t trees, co
   }
 }
 
+constexpr Kernels make_walking_kernels() {
+  return {
+      write_bytes<Portable, uint32_t>, write_bytes<Portable, uint64_t>, nullptr, walk_complete, {0, 0.5f}};
+}
+
 }  // namespace
 }  // namespace mlcore::one_row

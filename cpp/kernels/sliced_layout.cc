@@ -4,36 +4,18 @@
 #include <array>
 #include <bit>
 #include <limits>
-#include <span>
+
 #include "kernels/forest_tests.h"
 
 namespace mlcore::sliced {
 namespace {
 
-using forest::Layout;
+using forest::is_leaf, forest::Layout, forest::size_of_tree;
 
 constexpr size_t kMaxClassCodes = 1 << 16;             // categories of a column that are put into classes
 constexpr uint64_t kMaxClassWork = uint64_t{1} << 26;  // times its sets
 
-// Words of all sets of categories up to which trees with them are sliced: sorting sets has its price.
-constexpr size_t kMaxSetWords = size_t{1} << 22;
-
 constexpr float kMemoryCost = 0.012f;  // nanoseconds per row and mask beyond it
-
-template <class N>
-bool is_leaf(const N* tree, size_t node) {
-  return tree[node].left == node;
-}
-
-template <class N>
-size_t size_of_tree(const Layout<N>& layout, size_t tree) {
-  const size_t end = tree + 1 < layout.trees.size() ? layout.trees[tree + 1].first : layout.nodes.size();
-  return end - layout.trees[tree].first;
-}
-
-std::span<const uint32_t> set_at(const std::vector<uint32_t>& pool, uint32_t place) {
-  return {pool.data() + place, 1 + (size_t{pool[place]} + 31) / 32};
-}
 
 template <class N>
 class Builder {
@@ -71,7 +53,7 @@ class Builder {
       const size_t size = size_of_tree(layout_, out_.first_tree + i);
       const size_t leaves = (size + 1) / 2;  // every split has two children
       Tree& tree = out_.trees[i];
-      const bool large_sets = source.categories && layout_.pool.size() > kMaxSetWords;
+      const bool large_sets = source.categories && layout_.pool.size() > forest::kMaxSetWords;
       const bool whole = leaves <= kMaxLeaves;
       if (large_sets || (!whole && top_leaves_ == 0)) {
         tree.bits = kNotSliced;
@@ -111,7 +93,7 @@ class Builder {
     Column column{source.view, Encoding::codes, source.feature, out_.masks, count, 0, 0, 0};
     out_.masks += count;
     if (!tests_.is_category(index)) add_cuts(tests, column);
-    else if (!add_classes(tests, column)) {
+    else if (!add_classes(index, column)) {
       column.data = static_cast<uint32_t>(out_.places.size());
       for (K place : tests) out_.places.push_back(static_cast<uint32_t>(place));
     }
@@ -142,14 +124,14 @@ class Builder {
   }
 
   // False when there are too many classes or too much work.
-  bool add_classes(const std::vector<K>& tests, Column& column) {
-    uint32_t codes = 0;
-    for (K place : tests) codes = std::max(codes, layout_.pool[static_cast<size_t>(place)]);
+  bool add_classes(size_t index, Column& column) {
+    const std::vector<K>& tests = tests_.of(index);
+    const uint32_t codes = tests_.codes(index);
     if (codes > kMaxClassCodes || uint64_t{codes} * tests.size() > kMaxClassWork) return false;
     std::vector<uint32_t> class_of(codes, 0);
     uint32_t count = 1;
     for (K place : tests) {
-      const auto set = set_at(layout_.pool, static_cast<uint32_t>(place));
+      const auto set = forest::set_at(layout_.pool, static_cast<size_t>(place));
       std::array<std::array<uint32_t, 2>, kMaxClasses> split{};  // class and side: the new class, plus one
       uint32_t found = 0;
       for (uint32_t code = 0; code < codes; ++code) {
@@ -170,7 +152,7 @@ class Builder {
     column.sets = static_cast<uint32_t>(out_.sets.size());
     for (uint32_t code : class_of) out_.classes.push_back(static_cast<uint8_t>(code));
     for (K place : tests) {
-      const auto set = set_at(layout_.pool, static_cast<uint32_t>(place));
+      const auto set = forest::set_at(layout_.pool, static_cast<size_t>(place));
       const size_t first = out_.sets.size();
       out_.sets.resize(first + kMaxClasses / 8);
       for (uint32_t c = 0; c < count; ++c)
