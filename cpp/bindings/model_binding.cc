@@ -144,19 +144,23 @@ py::list describe_outputs(const Model& model) {
   return out;
 }
 
-// As `default_inputs` and `TensorOutput` say; of inputs the columns, of outputs the values per row.
+py::dict describe_input(const TensorInput& input) {
+  py::dict entry;
+  entry["name"] = input.name;
+  entry["type"] = std::string(input.type->name);
+  entry["column"] = input.column;
+  entry["width"] = input.width;
+  entry["matrix"] = input.matrix;
+  entry["valid"] = input.valid;
+  return entry;
+}
+
+// As `default_inputs`, `matrix_of` (one or none) and `TensorOutput` say; of inputs the columns, of outputs
+// the values per row.
 py::dict describe_tensors(const Model& model) {
-  py::list inputs, outputs;
-  for (const TensorInput& input : default_inputs(model)) {
-    py::dict entry;
-    entry["name"] = input.name;
-    entry["type"] = std::string(input.type->name);
-    entry["column"] = input.column;
-    entry["width"] = input.width;
-    entry["matrix"] = input.matrix;
-    entry["valid"] = input.valid;
-    inputs.append(entry);
-  }
+  py::list inputs, matrix, outputs;
+  for (const TensorInput& input : default_inputs(model)) inputs.append(describe_input(input));
+  if (const auto found = matrix_of(model.program())) matrix.append(describe_input(*found));
   for (size_t i = 0; i < model.program().outputs.size(); ++i) {
     const TensorOutput output(model.program(), static_cast<int32_t>(i));
     py::dict entry;
@@ -168,6 +172,7 @@ py::dict describe_tensors(const Model& model) {
   }
   py::dict out;
   out["inputs"] = inputs;
+  out["matrix"] = matrix;
   out["outputs"] = outputs;
   return out;
 }

@@ -9,6 +9,8 @@
 // weights; no sum is -0.0, for it begins at something else), so a row adds the one weight of its code. Only
 // in a group that columns of several inputs share must the columns be written out: the order of its sum is
 // theirs.
+#include "ops/dot.h"
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -89,7 +91,7 @@ class DotStep final : public Step {
   }
 
  private:
-  // The piece that begins at a feature, or more of the piece before it; returns where the next one begins.
+  // Adds the piece that begins at a feature; returns where the next one begins.
   int64_t add_piece(int64_t feature) {
     const auto input =
         static_cast<int64_t>(std::ranges::upper_bound(offsets_, feature) - offsets_.begin()) - 1;
@@ -233,7 +235,7 @@ ValueType validate(const NodeReader& reader) {
     for (int32_t width : reader.constant("widths", DType::i32, inputs).as<int32_t>())
       reader.expect(width >= 1, "expected widths of at least 1 but found ", width);
   }
-  const bool sequential = in_order(reader);
+  in_order(reader);
   reader.flag_or("skip_missing", false);
   const int64_t features = feature_offsets(reader).back();
   const Constant& weights = reader.constant("weights", dtype);
@@ -243,19 +245,8 @@ ValueType validate(const NodeReader& reader) {
   const int64_t outputs = weights.shape()[0];
   if (reader.has_constant("bias")) reader.constant("bias", dtype, outputs);
   if (codes) {
-    const auto finite = [](const Constant& constant, auto zero) {
-      return std::ranges::all_of(constant.as<decltype(zero)>(), [](auto x) { return std::isfinite(x); });
-    };
-    reader.expect(for_float(dtype, [&](auto zero) { return finite(weights, zero); }),
-                  "expected finite weights, as inputs are codes");
-    if (sequential && reader.has_constant("bias"))
-      reader.expect(for_float(dtype,
-                              [&](auto zero) {
-                                const auto bias = reader.constant("bias", dtype).as<decltype(zero)>();
-                                return std::ranges::none_of(bias,
-                                                            [](auto x) { return x == 0 && std::signbit(x); });
-                              }),
-                    "expected no bias of -0.0, as inputs are codes and sums are sequential");
+    const std::string_view why = why_no_codes(reader);
+    reader.expect(why.empty(), why);
   }
   reader.finish();
   return {dtype, outputs};
@@ -271,6 +262,20 @@ std::unique_ptr<Step> lower(const NodeReader& reader) {
 }
 
 }  // namespace
+
+std::string_view why_no_codes(const NodeReader& dot) {
+  const auto holds = [&](const char* name, auto good) {
+    const Constant& constant = dot.constant_of(name, {DType::f64, DType::f32});
+    return for_float(constant.type(),
+                     [&](auto zero) { return std::ranges::all_of(constant.as<decltype(zero)>(), good); });
+  };
+  if (!holds("weights", [](auto x) { return std::isfinite(x); }))
+    return "expected finite weights, as inputs are codes";
+  if (in_order(dot) && dot.has_constant("bias") &&
+      !holds("bias", [](auto x) { return x != 0 || !std::signbit(x); }))
+    return "expected no bias of -0.0, as inputs are codes and sums are sequential";
+  return {};
+}
 
 const OpDef kDotOp{"dot", exactness, validate, lower};
 

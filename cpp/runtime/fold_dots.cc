@@ -1,9 +1,8 @@
 #include "runtime/fold_dots.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "ops/op.h"
+#include "ops/dot.h"
 #include "runtime/column_chain.h"
 #include "runtime/program_copy.h"
 
@@ -71,19 +70,6 @@ class Inputs {
   int64_t left_ = kMaxNodes;
 };
 
-// What ops/dot.cc asks of a dot with codes.
-bool allows_codes(const Program& program, const Node& dot) {
-  const auto holds = [&](const char* name, auto good) {
-    if (!dot.constants.contains(name)) return true;
-    const Constant& constant = program.constant(dot, name);
-    return constant.type() == DType::f64 ? std::ranges::all_of(constant.as<double>(), good)
-                                         : std::ranges::all_of(constant.as<float>(), good);
-  };
-  const bool sequential = std::get<std::string>(dot.attributes.at("accumulate")) == "sequential";
-  return holds("weights", [](auto x) { return std::isfinite(x); }) &&
-         (!sequential || holds("bias", [](auto x) { return x != 0 || !std::signbit(x); }));
-}
-
 // Appends the parts and the dot on them.
 int32_t emit(ProgramCopy& copy, Node dot, const std::vector<Part>& parts, const Program& from) {
   std::vector<int32_t> widths;
@@ -113,7 +99,7 @@ std::optional<Program> fold_dots(const Program& program, std::vector<FoldNote>& 
   bool changed = false;
   for (const Node& node : program.nodes) {
     std::vector<Part> parts;
-    if (node.op == "dot" && node.inputs.size() == 1 && allows_codes(program, node))
+    if (node.op == "dot" && node.inputs.size() == 1 && why_no_codes(NodeReader(program, node)).empty())
       parts = inputs.parts_of(node.inputs[0]);
     if (parts.empty()) {
       copy.next_is(copy.add_moved(node));

@@ -76,14 +76,9 @@ class Reader {
 
   void read() {
     read_parameters();
-    const json::value* size = config_.if_contains("max_batch_size");
-    served_.batched = size && size->is_int64() && size->get_int64() > 0;
-    const json::array inputs = list_of(config_, "input"), outputs = list_of(config_, "output");
-    for (const json::value& input : inputs)
-      if (input.is_object() && first_dim(input.get_object()) == -1) served_.lists = true;
-    if (!served_.batched) served_.lists = true;
-    for (const json::value& input : inputs) read_input(object_of(input));
-    for (const json::value& output : outputs) read_output(object_of(output));
+    read_form(config_);
+    for (const json::value& input : list_of(config_, "input")) read_input(object_of(input));
+    for (const json::value& output : list_of(config_, "output")) read_output(object_of(output));
     expect_every_column();
     if (served_.outputs.empty()) problem("output", "at least one of ", known_outputs(), "none");
     if (!problems_.empty()) fail(ErrorCode::input, list_problems("configuration", problems_));
@@ -92,18 +87,14 @@ class Reader {
   // What the configuration leaves out, added to it.
   void complete(json::object& config) {
     read_parameters();
+    read_form(config);
     const bool stated = !list_of(config, "input").empty();
-    json::value& size = config["max_batch_size"];
-    served_.batched = size.is_int64() && size.get_int64() > 0;
     if (!stated && !served_.batched) {
-      size = kMaxBatchSize;
-      served_.batched = true;
+      config["max_batch_size"] = kMaxBatchSize;
+      read_form(config);
       if (!config.contains("dynamic_batching") && !config.contains("sequence_batching"))
         config["dynamic_batching"] = json::object();
     }
-    served_.lists = !served_.batched;
-    for (const json::value& input : list_of(config, "input"))
-      if (first_dim(object_of(input)) == -1) served_.lists = true;
     if (!stated) config["input"] = inputs_of_model();
     if (list_of(config, "output").empty()) config["output"] = outputs_of_model();
   }
@@ -116,9 +107,15 @@ class Reader {
                         text(found));
   }
 
-  int64_t first_dim(const json::object& tensor) const {
-    const Dims dims = dims_in(tensor);
-    return dims.empty() ? 0 : dims.front();
+  // Whether rows are Triton's batch, and whether a request gives lists of them.
+  void read_form(const json::object& config) {
+    const json::value* size = config.if_contains("max_batch_size");
+    served_.batched = size && size->is_int64() && size->get_int64() > 0;
+    served_.lists = !served_.batched;
+    for (const json::value& input : list_of(config, "input")) {
+      const Dims dims = dims_in(object_of(input));
+      if (!dims.empty() && dims.front() == -1) served_.lists = true;
+    }
   }
 
   static Dims dims_in(const json::object& tensor) {

@@ -108,15 +108,14 @@ def _inputs(core: _core.Model, matrix: bool) -> list[dict[str, Any]]:
     inputs = core.tensors["inputs"]
     if not matrix or inputs[0]["matrix"]:
         return inputs
-    types = {column["type"] for column in core.schema}
-    kinds = {one["type"] for one in inputs}
-    if len(types) > 1 or len(kinds) > 1 or not kinds <= {"FP32", "FP64"} or any(c["name"] == "X" for c in core.schema):
+    found = core.tensors["matrix"]
+    if not found or found[0]["type"] not in ("FP32", "FP64"):
+        types = sorted({column["type"] for column in core.schema})
         raise InputError(
             "the second model: expected columns of one type of floats, which one matrix holds, "
-            f"but found {', '.join(sorted(types))}"
+            f"but found {', '.join(types)}"
         )
-    width = len(core.schema)
-    return [{"name": "X", "type": kinds.pop(), "column": 0, "width": width, "matrix": True, "valid": ""}]
+    return found
 
 
 def _labels(core: _core.Model, outputs: Sequence[dict[str, Any]]) -> dict[str, str]:
