@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cases import scale
-from tools import BUILD, ROOT, build, run, unrandomized
+from tools import BUILD, ROOT, build, run, unrandomized, with_own_peak
 
 RUNS = 200_000
 SECONDS = 120
@@ -38,7 +38,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_replay_of_stored_and_generated_inputs(fuzzer: Path, seeds: Path) -> None:
     inputs = sorted([*(ROOT / "tests" / "fuzz" / "corpus").iterdir(), *seeds.iterdir()])
     assert len(inputs) >= 200
-    printed = run([*unrandomized(), fuzzer, *LIMITS, *inputs], env=ENV)
+    printed = run([*with_own_peak(), *unrandomized(), fuzzer, *LIMITS, *inputs], env=ENV)
     assert len(re.findall(r"^Executed ", printed, re.MULTILINE)) == len(inputs)
 
 
@@ -49,7 +49,7 @@ def test_exploration(fuzzer: Path, seeds: Path, tmp_path: Path) -> None:
         limits = [*LIMITS, f"-runs={scale(RUNS) // WORKERS}", f"-max_total_time={scale(SECONDS)}"]
         command = [fuzzer, *limits, f"-seed={worker + 1}", f"-artifact_prefix={tmp_path}/", "-print_final_stats=1"]
         printed = run(
-            [*unrandomized(), *command, found, ROOT / "tests" / "fuzz" / "corpus", seeds],
+            [*with_own_peak(), *unrandomized(), *command, found, ROOT / "tests" / "fuzz" / "corpus", seeds],
             env=ENV,
             timeout=4 * scale(SECONDS) + 300,
         )

@@ -43,6 +43,15 @@ def build(preset: str) -> None:
     run(["make", "--silent", preset, f"PYTHON={sys.executable}"])
 
 
+def with_own_peak() -> list[str]:
+    """Give what to put before a command that watches its peak of memory.
+
+    Linux hands the peak of a process on to what is executed in it, so a child of pytest would begin with the
+    hundreds of megabytes that the collected tests take; a child of a shell begins with the shell's.
+    """
+    return ["sh", "-c", '"$@"; exit $?', "sh"]
+
+
 def unrandomized() -> list[str]:
     """Give what to put before a command whose sanitizer may not find room in a randomised address space."""
     prefix = ["setarch", "-R"]
