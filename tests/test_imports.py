@@ -20,6 +20,7 @@ CPP = {
     "capi": {"base", "ir", "runtime"},
     "bindings": {"base", "ir", "ops", "runtime"},
     "triton": {"base", "ir", "runtime"},
+    "server": {"base", "ir", "runtime"},
 }
 
 # package or module of python/mlcore -> what it may import from mlcore at import time
@@ -33,6 +34,7 @@ PYTHON = {
     "model": {"_core", "containers", "errors", "report", "_optional"},
     "parity": {"_core", "containers", "errors", "frontends", "model", "report"},
     "export": {"_core", "errors", "model"},
+    "serving": {"errors"},
     "compiler": {"__init__", "_core", "containers", "errors", "frontends", "model"},
 }
 

@@ -21,6 +21,7 @@ from mlcore.errors import (
 )
 from mlcore.model import Model, load
 from mlcore.paths import get_cmake_dir, get_include, get_library_dir, get_triton_backend_dir
+from mlcore.serving import get_server_path
 
 __all__ = [
     "ArtifactError",
@@ -38,6 +39,7 @@ __all__ = [
     "get_cmake_dir",
     "get_include",
     "get_library_dir",
+    "get_server_path",
     "get_triton_backend_dir",
     "load",
 ]

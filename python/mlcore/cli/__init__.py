@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mlcore import __version__
-from mlcore.cli import files, models, pipelines, triton
+from mlcore.cli import files, models, pipelines, serve, triton
 from mlcore.errors import MlcoreError
 
 __all__ = ["build_parser", "main"]
@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     models.add_commands(commands)
     files.add_commands(commands)
     triton.add_commands(commands)
+    serve.add_commands(commands)
     return parser
 
 

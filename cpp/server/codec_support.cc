@@ -1,0 +1,56 @@
+#include "base/status.h"
+#include "server/codecs.h"
+#include "server/json_writer.h"
+
+namespace mlcore::server {
+
+std::string content_type(const Request& request) {
+  std::string_view type = request.header("Content-Type");
+  type = type.substr(0, type.find(';'));
+  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
+  std::string out(type);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+JsonRef parse_body(const Request& request, Workbench& bench) {
+  const std::string type = content_type(request);
+  // curl's own default too: what a shell user sends
+  if (!type.empty() && type != "application/json" && type != "application/octet-stream" &&
+      type != "application/x-www-form-urlencoded")
+    throw HttpError(415, "expected a body of application/json but found another type");
+  return bench.json.parse(request.body);
+}
+
+size_t signature_output(const Served& served, JsonRef name) {
+  if (!name || name.is(JsonKind::null) || (name.is(JsonKind::string) && name->text() == "serving_default")) {
+    for (size_t i = 0; i < served.outputs.size(); ++i)
+      if (served.outputs[i].is_called("predict")) return i;
+    return served.usual_outputs().front();
+  }
+  require(name.is(JsonKind::string), ErrorCode::input, "signature_name: expected a string but found ",
+          name_of(name->kind));
+  return served.output_named(name->text());
+}
+
+void append_predictions(std::string& out, const Served& served, size_t output, const Workbench& bench,
+                        size_t position, int64_t rows) {
+  const TensorOutput& spec = served.outputs[output];
+  ElementWriter values(spec.type(), bench.tensor(position).data());
+  if (spec.is_vector()) return values.append_list(out, rows);
+  out += '[';
+  for (int64_t row = 0; row < rows; ++row) {
+    if (row > 0) out += ',';
+    values.append_list(out, spec.width());
+  }
+  out += ']';
+}
+
+void append_model(std::string& out, const Served& served) {
+  out += "\"model_name\":";
+  append_text(out, served.name);
+  out += ",\"model_version\":\"" + text(served.version) + '"';
+}
+
+}  // namespace mlcore::server

@@ -1,0 +1,269 @@
+#include "server/http_session.h"
+
+#include <array>
+#include <boost/asio/write.hpp>
+
+#include "base/status.h"
+#include "server/inflate.h"
+
+namespace mlcore::server {
+namespace {
+
+namespace beast = boost::beast;
+namespace http = beast::http;
+
+constexpr size_t kPiece = size_t{64} << 10;  // bytes of a read
+constexpr size_t kKeptAnswer = size_t{1} << 20;
+constexpr std::chrono::seconds kLinger{2};
+constexpr size_t kMostLingered = size_t{64} << 20;
+constexpr std::string_view kEndOfHead = "\r\n\r\n";
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+constexpr int kBad = 400, kTimedOut = 408, kTooLarge = 413, kHeadTooLarge = 431;
+
+// What else makes a request mean different things to different readers.
+std::string_view problem_of(const http::request_header<>& request) {
+  const auto lengths = request.count(http::field::content_length);
+  const auto codings = request.count(http::field::transfer_encoding);
+  if (lengths > 1) return "expected one Content-Length but found more";
+  const std::string_view length = request[http::field::content_length];
+  if (length.find_first_not_of("0123456789") != std::string_view::npos)
+    return "expected digits as Content-Length but found other text";
+  if (lengths > 0 && codings > 0) return "expected Content-Length or Transfer-Encoding but found both";
+  if (codings > 1 || (codings == 1 && !beast::iequals(request[http::field::transfer_encoding], "chunked")))
+    return "expected Transfer-Encoding: chunked but found another";
+  if (request.version() != 11 && request.version() != 10)
+    return "expected HTTP/1.1 or HTTP/1.0 but found another version";
+  if (request.version() == 10 && codings > 0)
+    return "expected no Transfer-Encoding in HTTP/1.0 but found one";
+  if (request.version() == 11 && request.count(http::field::host) != 1)
+    return "expected one Host but found none or more";
+  return {};
+}
+
+}  // namespace
+
+std::string_view problem_of_head(std::string_view head) {
+  if (head.starts_with("\r\n")) return "expected a request but found an empty line";
+  for (size_t i = 0; i < head.size(); ++i) {
+    const char c = head[i];
+    const char next = i + 1 < head.size() ? head[i + 1] : '\0';
+    if (c == '\0') return "expected text but found a byte of zero";
+    if (c == '\n' && (i == 0 || head[i - 1] != '\r'))
+      return "expected lines that end in CR LF but found a bare LF";
+    if (c == '\r' && next != '\n') return "expected lines that end in CR LF but found a bare CR";
+    if (c == '\n' && (next == ' ' || next == '\t'))
+      return "expected each field on one line but found a folded one";
+  }
+  return {};
+}
+
+Session::Session(Socket socket, Loop& loop)
+    : loop_(loop), socket_(std::move(socket)), buffer_(loop.limits.max_header + kPiece) {
+  loop_.sessions.insert(this);
+  ++loop_.router.connections;
+}
+
+Session::~Session() {
+  loop_.sessions.erase(this);
+  --loop_.router.connections;
+}
+
+void Session::start() {
+  if (loop_.router.connections > loop_.limits.max_connections)
+    return refuse(503, "expected fewer connections but found all taken");
+  read(Clock::now() + loop_.limits.idle_timeout);
+}
+
+void Session::close_if_idle() {
+  if (reading_ && !parser_ && buffer_.size() == 0) close();
+}
+
+void Session::check_deadline(Clock::time_point now) {
+  if (now < deadline_) return;
+  deadline_ = Clock::time_point::max();
+  Code ignored;
+  late_ = reading_ && (parser_ || buffer_.size() > 0);
+  if (late_) socket_.cancel(ignored);
+  else socket_.close(ignored);
+}
+
+void Session::read(Clock::time_point deadline) {
+  const size_t room = std::min(kPiece, buffer_.max_size() - buffer_.size());
+  if (room == 0)
+    return refuse(kHeadTooLarge, "expected smaller chunk extensions and trailers but found more");
+  deadline_ = deadline;
+  reading_ = true;
+  socket_.async_read_some(buffer_.prepare(room), [self = shared_from_this()](Code code, size_t bytes) {
+    self->on_read(code, bytes);
+  });
+}
+
+void Session::on_read(Code code, size_t bytes) {
+  reading_ = false;
+  if (late_) return refuse(kTimedOut, "expected the request in time but found it unfinished");
+  if (code) return;
+  if (!parser_ && buffer_.size() == 0) began_ = Clock::now();
+  buffer_.commit(bytes);
+  process();
+}
+
+// Takes what is there as far as it goes: answers one request, or reads on.
+void Session::process() {
+  if (!parser_ && !parse_head()) return;
+  if (!parse_body()) return;
+  answer_request();
+}
+
+// True: there is a head, and its parser.
+bool Session::parse_head() {
+  const std::string_view there(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+  if (there.empty()) {
+    read(Clock::now() + loop_.limits.idle_timeout);
+    return false;
+  }
+  const size_t end = there.find(kEndOfHead);
+  const std::string_view head =
+      there.substr(0, end == std::string_view::npos ? there.size() : end + kEndOfHead.size());
+  if (head.size() > loop_.limits.max_header) {
+    refuse(kHeadTooLarge,
+           "expected at most " + text(loop_.limits.max_header) + " bytes of header but found more");
+    return false;
+  }
+  if (end == std::string_view::npos) {
+    // a reader that waits for more is what a bare LF hopes for
+    if (const size_t bare = head.find("\n\n"); bare != std::string_view::npos)
+      refuse(kBad, problem_of_head(head));
+    else read(began_ + loop_.limits.header_timeout);
+    return false;
+  }
+  if (const std::string_view problem = problem_of_head(head); !problem.empty()) {
+    refuse(kBad, problem);
+    return false;
+  }
+  parser_.emplace();
+  parser_->header_limit(static_cast<uint32_t>(loop_.limits.max_header + 1));
+  parser_->body_limit(loop_.limits.max_body);
+  parser_->eager(true);
+  return true;
+}
+
+// True: the request is whole.
+bool Session::parse_body() {
+  const bool had_head = parser_->is_header_done();
+  Code code;
+  while (!parser_->is_done()) {
+    const size_t used = parser_->put(buffer_.data(), code);
+    buffer_.consume(used);
+    if (code == http::error::need_more || (!code && used == 0)) break;
+    if (code) break;
+    if (buffer_.size() == 0 && !parser_->is_done()) break;
+  }
+  if (parser_->is_header_done() && !had_head) {
+    if (const std::string_view problem = problem_of(parser_->get().base()); !problem.empty()) {
+      refuse(kBad, problem);
+      return false;
+    }
+  }
+  if (code == http::error::body_limit) {
+    refuse(kTooLarge, "expected a body of at most " + text(loop_.limits.max_body) + " bytes but found more");
+    return false;
+  }
+  if (code == http::error::header_limit) {
+    refuse(kHeadTooLarge, "expected a smaller header but found more");
+    return false;
+  }
+  if (code && code != http::error::need_more) {
+    refuse(kBad, "expected a request of HTTP/1.1 but found: " + code.message());
+    return false;
+  }
+  if (parser_->is_done()) return true;
+  const bool waits = !had_head && parser_->is_header_done() && parser_->get().version() == 11 &&
+                     beast::iequals(parser_->get()[http::field::expect], "100-continue");
+  if (waits) {
+    deadline_ = began_ + loop_.limits.read_timeout;
+    boost::asio::async_write(socket_, boost::asio::buffer(kContinue),
+                             [self = shared_from_this()](Code failed, size_t) {
+                               if (!failed) self->read(self->began_ + self->loop_.limits.read_timeout);
+                             });
+    return false;
+  }
+  read(began_ + (parser_->is_header_done() ? loop_.limits.read_timeout : loop_.limits.header_timeout));
+  return false;
+}
+
+void Session::answer_request() {
+  const auto& message = parser_->get();
+  const std::string_view encoding = message[http::field::content_encoding];
+  const std::string_view method = message.method_string();
+  std::string unpacked;
+  last_ = !message.keep_alive() || loop_.closing;
+  Answer answer;
+  std::string_view body = message.body();
+  try {
+    if (!encoding.empty() && !body.empty()) {
+      unpacked = inflated(encoding, body, loop_.limits.max_body);
+      body = unpacked;
+    }
+    answer = loop_.router.answer({method, message.target(), body, message.base(), began_}, loop_.bench);
+  } catch (const HttpError& error) {
+    answer = error_answer(error.status(), error.what());
+  } catch (const std::bad_alloc&) {
+    answer = error_answer(503, "expected memory for this request but found none");
+  }
+  write(answer, method == "HEAD");
+}
+
+// Answers what cannot be read further, and closes.
+void Session::refuse(int status, std::string_view message) {
+  last_ = unread_ = true;
+  write(error_answer(status, message), false);
+}
+
+void Session::write(const Answer& answer, bool without_body) {
+  writing_ = true;
+  head_ = "HTTP/1.1 " + text(answer.status) + ' ';
+  head_ += reason_of(answer.status);
+  head_ += "\r\nContent-Type: ";
+  head_ += answer.type;
+  head_ += "\r\nContent-Length: " + text(answer.body.size());
+  for (const auto& [name, value] : answer.headers)
+    head_.append("\r\n").append(name).append(": ").append(value);
+  if (last_) head_ += "\r\nConnection: close";
+  else if (parser_ && parser_->get().version() == 10) head_ += "\r\nConnection: keep-alive";
+  head_ += "\r\n\r\n";
+  body_ = without_body ? std::string() : answer.body;
+  deadline_ = Clock::now() + loop_.limits.read_timeout;
+  const std::array<boost::asio::const_buffer, 2> parts{boost::asio::buffer(head_),
+                                                       boost::asio::buffer(body_)};
+  boost::asio::async_write(socket_, parts, [self = shared_from_this()](Code code, size_t) {
+    if (code) return;
+    self->writing_ = false;
+    if (self->last_) return self->close();
+    self->parser_.reset();
+    if (self->body_.capacity() > kKeptAnswer) self->body_ = {};
+    if (self->buffer_.size() > 0) self->began_ = Clock::now();
+    self->process();
+  });
+}
+
+void Session::close() {
+  Code ignored;
+  socket_.shutdown(boost::asio::socket_base::shutdown_send, ignored);
+  if (unread_) {
+    deadline_ = Clock::now() + kLinger;
+    return linger(kMostLingered);
+  }
+  socket_.close(ignored);
+}
+
+// Reads on, and throws away: closing with bytes unread resets the connection, and the client may lose the
+// answer.
+void Session::linger(size_t left) {
+  buffer_.consume(buffer_.size());
+  socket_.async_read_some(buffer_.prepare(kPiece),
+                          [self = shared_from_this(), left](Code code, size_t bytes) {
+                            if (!code && bytes < left) self->linger(left - bytes);
+                          });
+}
+
+}  // namespace mlcore::server

@@ -1,0 +1,64 @@
+// One connection: bytes to requests, answers to bytes, in order.
+#pragma once
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "server/loop.h"
+
+namespace mlcore::server {
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  using Socket = boost::asio::generic::stream_protocol::socket;
+
+  Session(Socket socket, Loop& loop);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void start();
+  // Closes the connection unless it is in the middle of a request.
+  void close_if_idle();
+  // Ends what has taken too long; a request that has begun is told so.
+  void check_deadline(Clock::time_point now);
+
+ private:
+  using Code = boost::system::error_code;
+
+  void read(Clock::time_point deadline);
+  void on_read(Code code, size_t bytes);
+  void process();
+  bool parse_head();
+  bool parse_body();
+  void answer_request();
+  void refuse(int status, std::string_view message);
+  void write(const Answer& answer, bool without_body);
+  void close();
+  void linger(size_t left);
+
+  Loop& loop_;
+  Socket socket_;
+  Clock::time_point deadline_ = Clock::time_point::max();  // of what is awaited
+  boost::beast::flat_buffer buffer_;
+  std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
+  Clock::time_point began_;  // the first byte of the request
+  std::string head_, body_;  // of the answer that is being written
+  bool reading_ = false, writing_ = false;
+  bool late_ = false;    // the read was given up
+  bool last_ = false;    // close when the answer is written
+  bool unread_ = false;  // the client may be sending still
+};
+
+// Why the head of a request, up to its empty line, must be refused before anything is made of it; empty: it
+// need not. Other servers and proxies read these forms in other ways (request smuggling).
+std::string_view problem_of_head(std::string_view head);
+
+}  // namespace mlcore::server

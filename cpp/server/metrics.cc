@@ -1,0 +1,79 @@
+#include "server/metrics.h"
+
+#include <chrono>
+
+#include "base/status.h"
+#include "server/json_writer.h"
+
+namespace mlcore::server {
+namespace {
+
+void head(std::string& out, std::string_view name, std::string_view type, std::string_view help) {
+  out.append("# HELP ").append(name).append(" ").append(help).append("\n# TYPE ");
+  out.append(name).append(" ").append(type).append("\n");
+}
+
+// name{model="m"<more>} value
+void sample(std::string& out, std::string_view name, std::string_view model, const std::string& more,
+            const std::string& value) {
+  out.append(name).append("{model=");
+  append_text(out, model);
+  out.append(more).append("} ").append(value).append("\n");
+}
+
+uint64_t load(const std::atomic<uint64_t>& count) { return count.load(std::memory_order_relaxed); }
+
+void latencies(std::string& out, const std::string& name, const ModelCounts& counts) {
+  uint64_t total = 0;
+  for (size_t i = 0; i < ModelCounts::kBuckets; ++i) {
+    total += load(counts.latency[i]);
+    const std::string bound = i + 1 < ModelCounts::kBuckets ? text(ModelCounts::kBounds[i]) : "+Inf";
+    sample(out, "mlcore_request_seconds_bucket", name, ",le=\"" + bound + "\"", text(size_t{total}));
+  }
+  sample(out, "mlcore_request_seconds_sum", name, "",
+         text(static_cast<double>(load(counts.nanoseconds)) / 1e9));
+  sample(out, "mlcore_request_seconds_count", name, "", text(size_t{total}));
+}
+
+}  // namespace
+
+std::string metrics_text(const Snapshot& snapshot, int64_t connections, uint64_t refused) {
+  std::string out;
+  head(out, "mlcore_connections", "gauge", "Connections that are open.");
+  out += "mlcore_connections " + text(connections) + "\n";
+  head(out, "mlcore_unrouted_requests_total", "counter", "Requests that were answered without a model.");
+  out += "mlcore_unrouted_requests_total " + text(size_t{refused}) + "\n";
+  const auto each = [&](const auto& f) {
+    for (const auto& [name, versions] : snapshot.models) f(name, *versions.rbegin()->second);
+  };
+  head(out, "mlcore_requests_total", "counter", "Requests by the first digit of their status.");
+  each([&](const std::string& name, const Served& served) {
+    for (size_t i = 2; i < 6; ++i)
+      sample(out, "mlcore_requests_total", name, ",result=\"" + text(i) + "xx\"",
+             text(size_t{load(served.counts->by_class[i])}));
+  });
+  head(out, "mlcore_rows_total", "counter", "Rows that were computed.");
+  each([&](const std::string& name, const Served& served) {
+    sample(out, "mlcore_rows_total", name, "", text(size_t{load(served.counts->rows)}));
+  });
+  head(out, "mlcore_missing_values_total", "counter", "Missing values in rows that came as JSON or CSV.");
+  each([&](const std::string& name, const Served& served) {
+    sample(out, "mlcore_missing_values_total", name, "", text(size_t{load(served.counts->missing)}));
+  });
+  head(out, "mlcore_request_seconds", "histogram", "From the first byte of a request to its answer.");
+  each([&](const std::string& name, const Served& served) { latencies(out, name, *served.counts); });
+  head(out, "mlcore_model_loaded_timestamp_seconds", "gauge", "When the version was loaded.");
+  for (const auto& [name, versions] : snapshot.models)
+    for (const auto& [version, served] : versions) {
+      const auto loaded = std::chrono::duration<double>(served->loaded.time_since_epoch()).count();
+      sample(out, "mlcore_model_loaded_timestamp_seconds", name,
+             ",version=\"" + text(version) + "\",digest=\"" + served->digest + '"', text(loaded));
+    }
+  head(out, "mlcore_model_refused", "gauge",
+       "Files that could not be loaded; /v2/repository/index says why.");
+  for (const Refused& one : snapshot.refused)
+    sample(out, "mlcore_model_refused", one.name, ",version=\"" + text(one.version) + '"', "1");
+  return out;
+}
+
+}  // namespace mlcore::server

@@ -1,0 +1,406 @@
+#include "server/router.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "base/status.h"
+#include "server/json_writer.h"
+#include "server/metrics.h"
+#include "server/openapi.h"
+
+namespace mlcore::server {
+namespace {
+
+constexpr int kRejected = 400, kUnauthorized = 401, kForbidden = 403, kNotFound = 404, kNotAllowed = 405,
+              kTimeout = 408, kBroken = 500, kUnready = 503;
+
+Answer text_answer(std::string body) {
+  Answer answer;
+  answer.type = "text/plain; charset=utf-8";
+  answer.body = std::move(body);
+  return answer;
+}
+
+Answer json_answer(std::string body) {
+  Answer answer;
+  answer.body = std::move(body);
+  return answer;
+}
+
+[[noreturn]] void no_route() {
+  throw HttpError(kNotFound, "expected a route of this server but found another");
+}
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// A segment without its %xx. Nothing that a proxy may read as another path: no slash, no dots alone, no
+// control byte.
+std::string decoded(std::string_view segment) {
+  std::string out;
+  for (size_t i = 0; i < segment.size(); ++i) {
+    char c = segment[i];
+    if (c == '%') {
+      const int high = i + 2 < segment.size() ? hex_digit(segment[i + 1]) : -1;
+      const int low = i + 2 < segment.size() ? hex_digit(segment[i + 2]) : -1;
+      if (high < 0 || low < 0) throw HttpError(kRejected, "expected %xx in the path but found a bare %");
+      c = static_cast<char>(high * 16 + low);
+      i += 2;
+    }
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '/' || c == '\\')
+      throw HttpError(kRejected, "expected a path without control bytes and hidden slashes but found one");
+    out += c;
+  }
+  if (out.empty() || out == "." || out == "..")
+    throw HttpError(kRejected, "expected a path without empty and dot segments but found one");
+  return out;
+}
+
+// Takes as long for a wrong token as for the right one.
+bool same_token(std::string_view sent, std::string_view expected) {
+  unsigned different = sent.size() == expected.size() ? 0 : 1;
+  for (size_t i = 0; i < expected.size(); ++i)
+    different |= static_cast<unsigned char>(expected[i]) ^
+                 static_cast<unsigned char>(sent.empty() ? 0 : sent[i % sent.size()]);
+  return different == 0;
+}
+
+}  // namespace
+
+// The path of a request, in parts: {"v1", "models", "m"}, and what stands behind a colon at its end.
+struct Router::Target {
+  std::vector<std::string> parts;
+  std::string verb;  // "predict" of m:predict
+
+  explicit Target(std::string_view target) {
+    std::string_view path = target.substr(0, target.find('?'));
+    if (path.empty() || path.front() != '/')
+      throw HttpError(kRejected, "expected a path but found another target");
+    path.remove_prefix(1);
+    while (!path.empty()) {
+      const size_t end = path.find('/');
+      parts.push_back(decoded(path.substr(0, end)));
+      if (end == std::string_view::npos) break;
+      path.remove_prefix(end + 1);
+      if (path.empty())
+        throw HttpError(kNotFound, "expected a route of this server but found a slash at the end");
+    }
+    if (parts.empty()) return;
+    std::string& last = parts.back();
+    if (const size_t colon = last.rfind(':'); colon != std::string::npos) {
+      verb = last.substr(colon + 1);
+      last.resize(colon);
+    }
+  }
+
+  size_t size() const { return parts.size(); }
+  // Parts from `at` on are these; an empty one stands for any.
+  bool is(size_t at, std::initializer_list<std::string_view> expected) const {
+    if (parts.size() != at + expected.size()) return false;
+    size_t i = at;
+    for (const std::string_view part : expected) {
+      if (!part.empty() && parts[i] != part) return false;
+      ++i;
+    }
+    return true;
+  }
+};
+
+namespace {
+
+void need_get(const Request& request) {
+  if (request.method != "GET" && request.method != "HEAD")
+    throw HttpError(kNotAllowed, "expected GET on this route but found another method", "GET, HEAD");
+}
+
+void need_post(const Request& request) {
+  if (request.method != "POST")
+    throw HttpError(kNotAllowed, "expected POST on this route but found another method", "POST");
+}
+
+}  // namespace
+
+Router::Router(ModelStore& store, RouterOptions options) : store_(store), options_(std::move(options)) {}
+
+Answer Router::answer(const Request& request, Workbench& bench) {
+  std::shared_ptr<const Served> served;
+  Answer out;
+  try {
+    out = route(request, bench, served);
+  } catch (const HttpError& error) {
+    out = error_answer(error.status(), error.what());
+    if (error.status() == kNotAllowed) out.headers.emplace_back("Allow", error.allow());
+    if (error.status() == kUnauthorized) out.headers.emplace_back("WWW-Authenticate", "Bearer");
+    if (error.status() == kUnready) out.headers.emplace_back("Retry-After", "1");
+  } catch (const Error& error) {
+    out = error_answer(error.code() == ErrorCode::program ? kBroken : kRejected, error.what());
+  } catch (const std::bad_alloc&) {
+    out = error_answer(kUnready, "expected memory for this request but found none");
+  } catch (const std::exception&) {
+    out = error_answer(kBroken, "the server has a fault");
+  }
+  const auto elapsed = std::chrono::steady_clock::now() - request.began;
+  const double seconds = std::chrono::duration<double>(elapsed).count();
+  if (served) {
+    ModelCounts& counts = *served->counts;
+    const size_t bucket = static_cast<size_t>(std::ranges::upper_bound(ModelCounts::kBounds, seconds) -
+                                              ModelCounts::kBounds.begin());
+    counts.by_class[std::min(out.status / 100, 5)].fetch_add(1, std::memory_order_relaxed);
+    counts.latency[bucket].fetch_add(1, std::memory_order_relaxed);
+    counts.nanoseconds.fetch_add(static_cast<uint64_t>(elapsed.count()), std::memory_order_relaxed);
+    counts.missing.fetch_add(static_cast<uint64_t>(bench.table.missing()), std::memory_order_relaxed);
+  } else {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (options_.access_log > 0) {
+    const auto every = static_cast<uint64_t>(1 / options_.access_log + 0.5);
+    if (counted_.fetch_add(1, std::memory_order_relaxed) % std::max<uint64_t>(every, 1) == 0)
+      log(request, out, served.get(), seconds);
+  }
+  bench.trim();
+  return out;
+}
+
+Answer Router::route(const Request& request, Workbench& bench, std::shared_ptr<const Served>& served) {
+  const Target target(request.target);
+  // probes and metrics ask without a token, as orchestrators do
+  const bool asks_live = target.is(0, {"v2", "health", "live"}) || target.is(0, {"healthz"});
+  const bool asks_ready =
+      target.is(0, {"v2", "health", "ready"}) || target.is(0, {"ping"}) || target.is(0, {"health"});
+  if (asks_live || asks_ready) {
+    need_get(request);
+    return asks_live ? Answer() : ready();
+  }
+  const bool manages = target.size() > 2 && target.parts[0] == "v2" && target.parts[1] == "repository";
+  check_token(request, manages);
+  if (const std::string_view sent = request.header("X-Request-Timeout-Ms"); !sent.empty()) {
+    int64_t most = 0;
+    const auto [end, error] = std::from_chars(sent.data(), sent.data() + sent.size(), most);
+    if (error != std::errc() || end != sent.data() + sent.size() || most < 0)
+      throw HttpError(kRejected,
+                      "X-Request-Timeout-Ms: expected a number of milliseconds but found another value");
+    if (std::chrono::steady_clock::now() - request.began > std::chrono::milliseconds(most))
+      throw HttpError(kTimeout, "expected an answer within " + text(most) +
+                                    " ms but they had passed before it was computed");
+  }
+  if (target.is(0, {"metrics"}) || target.is(0, {"openapi.json"}) || target.is(0, {"version"})) {
+    need_get(request);
+    if (target.parts[0] == "version") return text_answer(MLCORE_VERSION);
+    const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
+    if (target.parts[0] == "metrics")
+      return text_answer(metrics_text(*snapshot, connections.load(), refused_.load()));
+    return json_answer(openapi_document(*snapshot));
+  }
+  if (target.is(0, {"invocations"})) {
+    need_post(request);
+    served = default_model();
+    return answer_invocations(*served, request, bench, options_.limits);
+  }
+  if (target.size() > 0 && target.parts[0] == "predictions" && (target.size() == 2 || target.size() == 3)) {
+    need_post(request);
+    served = model(target.parts[1], target.size() == 3 ? std::string_view(target.parts[2]) : "");
+    return answer_torchserve(*served, request, bench, options_.limits);
+  }
+  if (target.size() > 0 && target.parts[0] == "v1") return route_v1(target, request, bench, served);
+  if (target.size() > 0 && target.parts[0] == "v2") return route_v2(target, request, bench, served);
+  no_route();
+}
+
+// v1 / models / name [ / versions / version ] [ / what | :verb ]
+Answer Router::route_v1(const Target& target, const Request& request, Workbench& bench,
+                        std::shared_ptr<const Served>& served) {
+  if (target.size() < 2 || target.parts[1] != "models") no_route();
+  if (target.size() == 2) {
+    need_get(request);
+    return status("");
+  }
+  const std::string& name = target.parts[2];
+  const bool versioned = target.size() > 4 && target.parts[3] == "versions";
+  const size_t rest = versioned ? 5 : 3;
+  const std::string_view version = versioned ? std::string_view(target.parts[4]) : "";
+  if (target.size() == rest && target.verb.empty()) {
+    need_get(request);
+    model(name, version);
+    return status(name);
+  }
+  if (target.is(rest, {"metadata"})) {
+    need_get(request);
+    return answer_v1_metadata(*model(name, version));
+  }
+  const bool is_rows = target.is(rest, {"rows"}) && target.verb.empty();
+  const bool is_verb = target.size() == rest &&
+                       (target.verb == "predict" || target.verb == "classify" || target.verb == "regress");
+  if (!is_rows && !is_verb) no_route();
+  need_post(request);
+  served = model(name, version);
+  if (is_rows) return answer_rows(*served, request, bench, options_.limits);
+  if (target.verb == "predict") return answer_v1_predict(*served, request, bench, options_.limits);
+  if (target.verb == "classify") return answer_v1_classify(*served, request, bench, options_.limits);
+  return answer_v1_regress(*served, request, bench, options_.limits);
+}
+
+// v2 / models / name [ / versions / version ] [ / infer | ready ], and the repository
+Answer Router::route_v2(const Target& target, const Request& request, Workbench& bench,
+                        std::shared_ptr<const Served>& served) {
+  if (target.size() == 1) {
+    need_get(request);
+    return json_answer(R"({"name":"mlcore","version":")" MLCORE_VERSION
+                       R"(","extensions":["binary_tensor_data","model_repository"]})");
+  }
+  if (target.is(1, {"repository", "index"})) {
+    need_post(request);
+    return index();
+  }
+  if (target.is(1, {"repository", "models", "", ""})) {
+    need_post(request);
+    return manage(target.parts[3], target.parts[4]);
+  }
+  if (target.size() < 3 || target.parts[1] != "models") no_route();
+  const std::string& name = target.parts[2];
+  const bool versioned = target.size() > 4 && target.parts[3] == "versions";
+  const size_t rest = versioned ? 5 : 3;
+  const std::string_view version = versioned ? std::string_view(target.parts[4]) : "";
+  if (target.size() == rest) {
+    need_get(request);
+    std::vector<int64_t> versions;
+    for (const auto& [number, one] : store_.snapshot()->models.find(model(name, version)->name)->second)
+      versions.push_back(number);
+    return answer_v2_metadata(*model(name, version), versions);
+  }
+  if (target.is(rest, {"ready"})) {
+    need_get(request);
+    model(name, version);
+    return Answer();
+  }
+  if (!target.is(rest, {"infer"})) no_route();
+  need_post(request);
+  served = model(name, version);
+  return answer_v2_infer(*served, request, bench, options_.limits);
+}
+
+std::shared_ptr<const Served> Router::model(std::string_view name, std::string_view version) const {
+  const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
+  const auto versions = snapshot->models.find(name);
+  if (versions == snapshot->models.end())
+    throw HttpError(kNotFound,
+                    "expected the name of a model that is served but found another; see /v1/models");
+  if (version.empty()) return versions->second.rbegin()->second;
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), number);
+  // as it is written in answers: 01 is no version
+  const bool is_number =
+      error == std::errc() && end == version.data() + version.size() && text(number) == version;
+  const auto found = is_number ? versions->second.find(number) : versions->second.end();
+  if (found == versions->second.end())
+    throw HttpError(kNotFound, "expected a version of the model that is served but found another");
+  return found->second;
+}
+
+std::shared_ptr<const Served> Router::default_model() const {
+  if (!options_.default_model.empty()) return model(options_.default_model, "");
+  const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
+  if (snapshot->models.size() != 1)
+    throw HttpError(kNotFound, "expected one model, or --default-model, but found " +
+                                   text(snapshot->models.size()) + " models");
+  return snapshot->models.begin()->second.rbegin()->second;
+}
+
+void Router::check_token(const Request& request, bool manages) const {
+  const bool apart = manages && !options_.manage_token.empty();
+  const std::string& expected = apart ? options_.manage_token : options_.token;
+  if (expected.empty()) return;
+  constexpr std::string_view kBearer = "Bearer ";
+  std::string_view sent = request.header("Authorization");
+  if (!sent.starts_with(kBearer))
+    throw HttpError(kUnauthorized, "expected Authorization: Bearer with a token but found none");
+  sent.remove_prefix(kBearer.size());
+  if (same_token(sent, expected)) return;
+  if (apart && !options_.token.empty() && same_token(sent, options_.token))
+    throw HttpError(kForbidden, "expected the token that manages models but found the one that asks them");
+  throw HttpError(kUnauthorized, "expected the token of this server but found another");
+}
+
+Answer Router::manage(std::string_view name, std::string_view what) {
+  if (what != "load" && what != "unload") no_route();
+  if (!options_.manage)
+    throw HttpError(kForbidden, "expected a server that was started with --manage but found one without");
+  if (what == "load") store_.load(std::string(name));
+  else store_.unload(std::string(name));
+  return json_answer("{}");
+}
+
+Answer Router::ready() const {
+  if (draining_) throw HttpError(kUnready, "the server is stopping");
+  const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
+  if (snapshot->models.empty()) throw HttpError(kUnready, "expected a model that is served but found none");
+  return Answer();
+}
+
+Answer Router::index() const {
+  const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
+  std::string out = "[";
+  const auto entry = [&](std::string_view name, int64_t version, std::string_view state,
+                         std::string_view reason) {
+    if (out.size() > 1) out += ',';
+    out += "{\"name\":";
+    append_text(out, name);
+    out += ",\"version\":\"" + text(version) + "\",\"state\":\"" + std::string(state) + "\",\"reason\":";
+    append_text(out, reason);
+    out += '}';
+  };
+  for (const auto& [name, versions] : snapshot->models)
+    for (const auto& [version, served] : versions) entry(name, version, "READY", "");
+  for (const Refused& refused : snapshot->refused)
+    entry(refused.name, refused.version, "UNAVAILABLE", refused.reason);
+  return json_answer(out + "]");
+}
+
+// As TensorFlow Serving says it; all models' names when there is none in question.
+Answer Router::status(std::string_view name) const {
+  const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
+  std::string out;
+  if (name.empty()) {
+    for (const auto& [known, versions] : snapshot->models) {
+      out += out.empty() ? "{\"models\":[" : ",";
+      append_text(out, known);
+    }
+    return json_answer((out.empty() ? "{\"models\":[" : out) + "]}");
+  }
+  const auto found = snapshot->models.find(name);
+  if (found == snapshot->models.end()) no_route();
+  for (const auto& [version, served] : found->second) {
+    out += out.empty() ? "{\"model_version_status\":[" : ",";
+    out += "{\"version\":\"" + text(version) +
+           R"(","state":"AVAILABLE","status":{"error_code":"OK","error_message":""}})";
+  }
+  return json_answer(out + "]}");
+}
+
+// One line of JSON. Nothing of what a client sent but the path, its trace and its address's absence.
+void Router::log(const Request& request, const Answer& answer, const Served* served, double seconds) const {
+  std::string line = "{\"method\":";
+  append_text(line, request.method);
+  line += ",\"path\":";
+  append_text(line, request.target.substr(0, request.target.find('?')));
+  line += ",\"status\":" + text(answer.status) + ",\"seconds\":";
+  append_number(line, seconds);
+  line += ",\"bytes_in\":" + text(request.body.size()) + ",\"bytes_out\":" + text(answer.body.size());
+  if (served) {
+    line += ",\"model\":";
+    append_text(line, served->name);
+    line += ",\"version\":\"" + text(served->version) + '"';
+  }
+  if (const std::string_view trace = request.header("traceparent"); !trace.empty() && trace.size() <= 64) {
+    line += ",\"traceparent\":";
+    append_text(line, trace);
+  }
+  line += "}\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+}  // namespace mlcore::server

@@ -1,0 +1,72 @@
+#include "server/workbench.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace mlcore::server {
+namespace {
+
+constexpr size_t kKeptBytes = size_t{1} << 20;
+
+void trim(std::vector<std::vector<std::byte>>& memory) {
+  for (std::vector<std::byte>& bytes : memory)
+    if (bytes.capacity() > kKeptBytes) bytes = {};
+}
+
+// What the core says of a value names it; what a client sent is not sent back, nor logged. Kinds of values have neither
+// digits nor quotes.
+std::string without_value(std::string_view message) {
+  constexpr std::string_view kFound = " but found ";
+  const size_t at = message.rfind(kFound);
+  if (at == std::string_view::npos) return std::string(message);
+  const std::string_view found = message.substr(at + kFound.size());
+  if (found.find_first_of("0123456789'\"") == std::string_view::npos) return std::string(message);
+  return std::string(message.substr(0, at)) + std::string(kFound) + "another value";
+}
+
+}  // namespace
+
+void Workbench::run(const Served& served, const Batch& batch, std::span<const size_t> outputs) {
+  blocks_.resize(std::max(blocks_.size(), outputs.size()));
+  tensors_.resize(blocks_.size());
+  indices_.clear();
+  destinations_.clear();
+  const int64_t rows = batch.rows();
+  // in the order of the program, each once, which is what a plan has a route for
+  std::vector<size_t> order(outputs.begin(), outputs.end());
+  std::ranges::sort(order);
+  order.erase(std::unique(order.begin(), order.end()), order.end());
+  for (size_t i = 0; i < order.size(); ++i) {
+    const TensorOutput& output = served.outputs[order[i]];
+    blocks_[i].resize(static_cast<size_t>(rows) * output.block_bytes());
+    indices_.push_back(output.index());
+    destinations_.push_back(blocks_[i].data());
+  }
+  try {
+    served.model->run(batch, indices_, destinations_, workspace_);
+  } catch (const Error& error) {
+    if (shows_values_ || error.code() != ErrorCode::input) throw;
+    throw Error(ErrorCode::input, without_value(error.what()));
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const TensorOutput& output = served.outputs[outputs[i]];
+    const auto at = static_cast<size_t>(std::ranges::find(order, outputs[i]) - order.begin());
+    const int64_t count = rows * output.width();
+    tensors_[i].resize(output.bytes(blocks_[at].data(), count));
+    output.write(blocks_[at].data(), count, tensors_[i].data());
+  }
+  served.counts->rows.fetch_add(static_cast<uint64_t>(rows), std::memory_order_relaxed);
+}
+
+void Workbench::trim() {
+  server::trim(blocks_);
+  server::trim(tensors_);
+  json.trim();
+  table.trim();
+  workspace_.trim();
+}
+
+}  // namespace mlcore::server
