@@ -19,7 +19,7 @@ struct ServerOptions {
   std::string unix_path;         // empty: none
   int loops = 0;                 // 0: as many as cores
   size_t max_depth = 32;
-  bool shows_values = false;  // messages may say what a client sent
+  bool shows_values = false;               // messages may say what a client sent
   std::chrono::milliseconds reload{1000};  // 0: files are not looked at again
   std::chrono::milliseconds drain_timeout{30'000};
   ConnectionLimits limits;

@@ -16,8 +16,8 @@ void trim(std::vector<std::vector<std::byte>>& memory) {
     if (bytes.capacity() > kKeptBytes) bytes = {};
 }
 
-// What the core says of a value names it; what a client sent is not sent back, nor logged. Kinds of values have neither
-// digits nor quotes.
+// What the core says of a value names it; what a client sent is not sent back, nor logged. Kinds of values
+// have neither digits nor quotes.
 std::string without_value(std::string_view message) {
   constexpr std::string_view kFound = " but found ";
   const size_t at = message.rfind(kFound);

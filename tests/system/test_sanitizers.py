@@ -5,6 +5,7 @@ ThreadSanitizer; any finding ends the process that made it.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -39,13 +40,16 @@ def package(asan: Path) -> Path:
     source = ROOT / "python" / "mlcore"
     target = asan / "python" / "mlcore"
     target.mkdir(parents=True, exist_ok=True)
-    for old in target.iterdir():
-        old.unlink()
+    shutil.rmtree(target)
+    target.mkdir()
     for entry in source.iterdir():
         if entry.suffix != ".so" and entry.name != "__pycache__":
             (target / entry.name).symlink_to(entry)
     for library in asan.glob("*.so"):
         (target / library.name).symlink_to(library)
+    (target / "bin").unlink()
+    (target / "bin").mkdir()
+    (target / "bin" / "mlcore-server").symlink_to(asan / "mlcore-server")
     return target.parent
 
 
@@ -90,8 +94,9 @@ def test_the_sanitized_module_is_the_one_imported(package: Path) -> None:
         (["tests/test_arrow.py"], 100),
         (["tests/fuzz"], 1),
         (["tests/ops"], 50),
+        (["tests/serving/test_refusals.py", "tests/serving/test_limits.py", "tests/serving/test_wire.py"], 200),
     ],
-    ids=["attacks", "arrow", "corpus", "ops"],
+    ids=["attacks", "arrow", "corpus", "ops", "serving"],
 )
 def test_hostile_input_from_python(package: Path, files: list[str], least: int) -> None:
     options = ["-q", "-n", "2", "-m", "not system"]

@@ -33,6 +33,10 @@ _OPTIONS: list[tuple[str, Any, str, str]] = [
     ("--header-timeout", float, "S", "seconds for the head of a request to arrive (default: 10)"),
     ("--drain-timeout", float, "S", "seconds that SIGTERM leaves to requests that have begun (default: 30)"),
 ]
+_SWITCHES = {
+    "--manage": "allow models to be loaded and unloaded over the API",
+    "--show-values": "let messages say what a client sent; they may then reach logs",
+}
 
 
 def add_commands(commands: Any) -> None:
@@ -49,7 +53,8 @@ def add_commands(commands: Any) -> None:
     )
     for option, kind, value, text in _OPTIONS:
         serve.add_argument(option, type=kind, metavar=value, help=text)
-    serve.add_argument("--manage", action="store_true", help="allow models to be loaded and unloaded over the API")
+    for option, text in _SWITCHES.items():
+        serve.add_argument(option, action="store_true", help=text)
     serve.set_defaults(run=_serve)
 
 
@@ -60,8 +65,7 @@ def _serve(options: argparse.Namespace) -> int:
         name = option.removeprefix("--").replace("-", "_")
         if name in given:
             arguments += [option, str(given[name])]
-    if given.get("manage"):
-        arguments.append("--manage")
+    arguments += [option for option in _SWITCHES if given.get(option.removeprefix("--").replace("-", "_"))]
     path = get_server_path()
     sys.stdout.flush()
     sys.stderr.flush()

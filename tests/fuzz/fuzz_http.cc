@@ -1,0 +1,88 @@
+// Any bytes as a request: refused, or answered with JSON that reads back; never a fault of the server's own.
+//
+// The models are those in the folder that MLCORE_FUZZ_MODELS names.
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/status.h"
+#include "server/http_session.h"
+#include "server/inflate.h"
+#include "server/router.h"
+
+namespace {
+
+using namespace mlcore;
+using namespace mlcore::server;
+namespace http = boost::beast::http;
+
+constexpr size_t kMaxBody = size_t{1} << 20;
+constexpr size_t kMaxDepth = 32;
+
+[[noreturn]] void report(const char* finding, const std::string& body) {
+  std::fprintf(stderr, "finding: %s: %s\n", finding, body.c_str());
+  std::abort();
+}
+
+struct Served {
+  ModelStore store;
+  Router router;
+
+  Served() : store({folder()}, {}), router(store, options()) {
+    store.refresh();
+    if (store.snapshot()->models.empty()) report("no models", folder());
+  }
+  static std::string folder() {
+    const char* const found = std::getenv("MLCORE_FUZZ_MODELS");
+    return found ? found : "";
+  }
+  static RouterOptions options() {
+    RouterOptions out;
+    out.default_model = "mixed";
+    return out;
+  }
+};
+
+bool is_json(const std::string& text) {
+  try {
+    Json(1000).parse(text);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static Served served;
+  static Workbench bench(kMaxDepth, false);
+  const std::string_view raw(reinterpret_cast<const char*>(data), size);
+  const size_t end = raw.find("\r\n\r\n");
+  if (end == std::string_view::npos || !problem_of_head(raw.substr(0, end + 4)).empty()) return -1;
+  http::request_parser<http::string_body> parser;
+  parser.body_limit(kMaxBody);
+  parser.eager(true);
+  size_t at = 0;
+  while (!parser.is_done()) {
+    boost::system::error_code code;
+    const size_t used = parser.put(boost::asio::buffer(raw.data() + at, raw.size() - at), code);
+    at += used;
+    if (code || used == 0) return -1;
+  }
+  const auto& message = parser.get();
+  Answer answer;
+  try {
+    const std::string body = inflated(message[http::field::content_encoding], message.body(), kMaxBody);
+    answer = served.router.answer(
+        {message.method_string(), message.target(), body, message.base(), std::chrono::steady_clock::now()},
+        bench);
+  } catch (const HttpError&) {
+    return 0;
+  }
+  if (answer.status == 500) report("a fault of the server", answer.body);
+  if (answer.type == "application/json" && !answer.body.empty() && !is_json(answer.body))
+    report("an answer that is no JSON", answer.body);
+  return 0;
+}
