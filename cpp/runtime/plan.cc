@@ -52,16 +52,22 @@ Plan::Plan(const Program& program) : program_(program), used_columns_(program.sc
   }
   encoded_columns_ = mlcore::encoded_columns(program, steps_);
   std::map<std::string_view, std::vector<int32_t>> methods;
-  std::vector<int32_t> all;
+  std::vector<int32_t> all, both;  // both: what a server answers of a classifier
   for (size_t i = 0; i < program.outputs.size(); ++i) {
-    methods[program.outputs[i].method].push_back(static_cast<int32_t>(i));
+    const std::string& method = program.outputs[i].method;
+    methods[method].push_back(static_cast<int32_t>(i));
     all.push_back(static_cast<int32_t>(i));
+    if (method == "predict" || method == "predict_proba") both.push_back(static_cast<int32_t>(i));
   }
-  for (const auto& [method, outputs] : methods) {
-    if (routes_.size() == kMaxRoutes) break;
+  const auto add_route = [&](const std::vector<int32_t>& outputs) {
+    for (const auto& route : routes_)
+      if (route->outputs == outputs) return;
     routes_.push_back(std::make_unique<Route>(program, steps_, column_of_, outputs));
-  }
-  if (methods.size() > 1) routes_.push_back(std::make_unique<Route>(program, steps_, column_of_, all));
+  };
+  for (const auto& [method, outputs] : methods)
+    if (routes_.size() < kMaxRoutes) add_route(outputs);
+  if (!both.empty()) add_route(both);
+  add_route(all);
 }
 
 int64_t Plan::chunk_rows() const {

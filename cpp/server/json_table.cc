@@ -141,9 +141,10 @@ void JsonTable::put(uint32_t index, int64_t row, const JsonValue& value) {
   if (!served_->model->used_columns()[index]) return;
   const std::optional<uint8_t> kind =
       put_json(value, spec, column.values.data() + static_cast<size_t>(row) * column.width);
-  require(kind.has_value(), ErrorCode::input, "row ", row, ", column ", quoted(spec.name), ": expected ",
-          wanted(spec.type), " but found ", name_of(value.kind),
-          value.kind == JsonKind::array || value.kind == JsonKind::object ? "" : " that it does not hold");
+  if (!kind)
+    fail(ErrorCode::input, "row ", row, ", column ", quoted(spec.name), ": expected ", wanted(spec.type),
+         " but found ", name_of(value.kind),
+         value.kind == JsonKind::array || value.kind == JsonKind::object ? "" : " that it does not hold");
   if (*kind != 0)
     put_missing(*kind, spec.type.kind, column.values.data() + static_cast<size_t>(row) * column.width);
   column.kinds[static_cast<size_t>(row)] = *kind;
@@ -169,8 +170,8 @@ void JsonTable::record(int64_t row, JsonRef object) {
   size_t used = 0;
   for_members(object, [&](std::string_view name, JsonRef value) {
     const uint32_t column = column_named(name, hint);
-    require(column != kNoColumn, ErrorCode::input, "row ", row, ": expected a column of the model but found ",
-            quoted(name));
+    if (column == kNoColumn)  // no message before it is needed: this runs for every value
+      fail(ErrorCode::input, "row ", row, ": expected a column of the model but found ", quoted(name));
     put(column, row, *value);
     used += served_->model->used_columns()[column] ? 1 : 0;
     hint = column + 1;
