@@ -16,15 +16,33 @@ void trim(std::vector<std::vector<std::byte>>& memory) {
     if (bytes.capacity() > kKeptBytes) bytes = {};
 }
 
-// What the core says of a value names it; what a client sent is not sent back, nor logged. Kinds of values
-// have neither digits nor quotes.
+bool is_number(std::string_view word) {
+  if (!word.empty() && (word.front() == '-' || word.front() == '+')) word.remove_prefix(1);
+  return !word.empty() && word.front() >= '0' && word.front() <= '9';
+}
+
+// What the core says of a value names it; what a client sent is not sent back, nor logged. Behind "but
+// found", texts stand in quotes, and numbers alone, but for those of rows.
 std::string without_value(std::string_view message) {
   constexpr std::string_view kFound = " but found ";
-  const size_t at = message.rfind(kFound);
+  const size_t at = message.find(kFound);
   if (at == std::string_view::npos) return std::string(message);
-  const std::string_view found = message.substr(at + kFound.size());
-  if (found.find_first_of("0123456789'\"") == std::string_view::npos) return std::string(message);
-  return std::string(message.substr(0, at)) + std::string(kFound) + "another value";
+  std::string out(message.substr(0, at + kFound.size()));
+  std::string_view found = message.substr(out.size());
+  std::string shown;
+  if (const size_t first = found.find('\''), last = found.rfind('\''); first != last)
+    shown = std::string(found.substr(0, first)) + "a text" + std::string(found.substr(last + 1));
+  else shown = found;
+  std::string_view before;
+  for (std::string_view left = shown; !left.empty();) {
+    const size_t end = std::min(left.find_first_of(" ,()[]"), left.size());
+    const std::string_view word = left.substr(0, end);
+    out += is_number(word) && before != "row" ? std::string_view("a number") : word;
+    if (end < left.size()) out += left[end];
+    if (!word.empty()) before = word;
+    left.remove_prefix(std::min(end + 1, left.size()));
+  }
+  return out;
 }
 
 }  // namespace

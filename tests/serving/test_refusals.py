@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import mlcore
+import pandas as pd
 import pytest
+from mlcore.serving import Server
 from serving_client import Client, v2_binary, v2_json
 from serving_models import ROWS
+from sklearn.preprocessing import OneHotEncoder
 
 Models = dict[str, mlcore.Model]
 ROW = ROWS[0]
@@ -338,3 +343,17 @@ def test_csv_that_does_not_fit(client: Client, text: str, words: list[str]) -> N
     assert answer.status == 400, answer
     for word in words:
         assert word in answer.error
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_what_a_step_refuses_is_shown_on_demand_alone(
+    start: Callable[..., Server], tmp_path: Path, shown: bool
+) -> None:
+    frame = pd.DataFrame({"city": ["Oslo", "Rome"] * 4})
+    encoder = OneHotEncoder(handle_unknown="error", sparse_output=False).fit(frame)
+    mlcore.compile(encoder, sample=frame).save(tmp_path / "city.mlc")
+    with Client(start(tmp_path / "city.mlc", show_values=shown)) as client:
+        answer = client.rows("city", [{"city": "Rome"}, {"city": SECRET}])
+    assert answer.status == 400, answer
+    assert "city" in answer.error
+    assert (SECRET in answer.error) == shown
