@@ -57,8 +57,4 @@ class Session : public std::enable_shared_from_this<Session> {
   bool unread_ = false;  // the client may be sending still
 };
 
-// Why the head of a request, up to its empty line, must be refused before anything is made of it; empty: it
-// need not. Other servers and proxies read these forms in other ways (request smuggling).
-std::string_view problem_of_head(std::string_view head);
-
 }  // namespace mlcore::server

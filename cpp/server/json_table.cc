@@ -228,6 +228,7 @@ Batch JsonTable::columns(const Served& served, JsonRef object, int64_t max_rows)
     require(rows == count, ErrorCode::input, "inputs, column ", quoted(name), ": expected ", rows,
             " values, as in the first column, but found ", count);
     // memory for one column at a time; `need` is for all
+    room_ = std::max(room_, rows);
     Column& memory = columns_[column];
     memory.values.resize(static_cast<size_t>(rows) * memory.width);
     memory.kinds.resize(static_cast<size_t>(rows));
@@ -235,8 +236,7 @@ Batch JsonTable::columns(const Served& served, JsonRef object, int64_t max_rows)
     for_elements(values, [&](uint32_t row, JsonRef value) { put(column, row, *value); });
   });
   refuse_unsent("inputs", sent);
-  room_ = std::max<int64_t>(rows, 0);
-  return finish(room_);
+  return finish(std::max<int64_t>(rows, 0));
 }
 
 Batch JsonTable::split(const Served& served, JsonRef names, JsonRef data, int64_t max_rows) {

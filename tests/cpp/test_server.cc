@@ -9,7 +9,8 @@
 
 #include "artifact_samples.h"
 #include "base/status.h"
-#include "server/http_session.h"
+#include "server/http.h"
+#include "server/http_head.h"
 #include "server/inflate.h"
 #include "server/iso_time.h"
 #include "server/json.h"

@@ -1,13 +1,14 @@
 // Any bytes as a request: refused, or answered with JSON that reads back; never a fault of the server's own.
 //
 // The models are those in the folder that MLCORE_FUZZ_MODELS names.
+#include <boost/asio/buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <cstdio>
 #include <cstdlib>
 
 #include "base/status.h"
-#include "server/http_session.h"
+#include "server/http_head.h"
 #include "server/inflate.h"
 #include "server/router.h"
 

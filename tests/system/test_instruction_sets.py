@@ -13,14 +13,16 @@ import pytest
 from tools import ROOT, run
 
 FLAGS = Path("/proc/cpuinfo").read_text().split()
-# level ("": the best) and threads, which even the smallest batch of more than one chunk goes to
-RUNS = [("baseline", 3), ("", 8)] + ([("avx2", 2)] if {"avx2", "avx512vbmi"} <= set(FLAGS) else [])
-FOLDERS = ["tests/test_trees.py", "tests/test_matrix.py", "tests/test_golden.py", "tests/frontends"]
+TREES = ["tests/test_trees.py", "tests/test_matrix.py", "tests/test_golden.py"]
+ALL = [*TREES, "tests/frontends"]
+# level ("": the best, which `make test` runs whole) and threads, which even the smallest batch of more than one
+# chunk goes to
+RUNS = [("baseline", 3, ALL), ("", 8, TREES)] + ([("avx2", 2, ALL)] if {"avx2", "avx512vbmi"} <= set(FLAGS) else [])
 
 
-@pytest.mark.parametrize(("level", "threads"), RUNS)
-def test_forests(level: str, threads: int) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *[ROOT / folder for folder in FOLDERS]]
+@pytest.mark.parametrize(("level", "threads", "files"), RUNS, ids=[level or "best" for level, *_ in RUNS])
+def test_forests(level: str, threads: int, files: list[str]) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", *[ROOT / file for file in files]]
     env = {
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "MLCORE_ISA": level,
