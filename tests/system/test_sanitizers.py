@@ -43,11 +43,10 @@ def package(asan: Path) -> Path:
     shutil.rmtree(target)
     target.mkdir()
     for entry in source.iterdir():
-        if entry.suffix != ".so" and entry.name != "__pycache__":
+        if entry.suffix != ".so" and entry.name not in ("__pycache__", "bin"):
             (target / entry.name).symlink_to(entry)
     for library in asan.glob("*.so"):
         (target / library.name).symlink_to(library)
-    (target / "bin").unlink()
     (target / "bin").mkdir()
     (target / "bin" / "mlcore-server").symlink_to(asan / "mlcore-server")
     return target.parent
