@@ -16,16 +16,6 @@ thread_local int64_t left = -1;
 
 }  // namespace
 
-bool samples::counts_new() {
-  // through a pointer: a copy inlined here would be counted whatever others call
-  void* (*volatile make)(size_t) = static_cast<void* (*)(size_t)>(&::operator new);
-  const int64_t before = count;
-  void* const memory = make(1);
-  const bool counted = count > before;
-  ::operator delete(memory);
-  return counted;
-}
-
 int64_t samples::counted_news() { return count; }
 void samples::fail_news_after(int64_t news) { left = news; }
 int64_t samples::news_left() { return left; }
