@@ -15,7 +15,7 @@ from mlcore.errors import MlcoreError
 
 __all__ = ["Server", "get_server_path", "serve"]
 
-_EXECUTABLE = Path(__file__).resolve().parent / "bin" / "mlcore-server"
+_EXECUTABLE = Path(__file__).absolute().parent / "bin" / "mlcore-server"
 _GREETING = "listening on "
 _LOG_LINES = 10_000
 
