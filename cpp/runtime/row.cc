@@ -92,6 +92,12 @@ bool put_number(double number, Kind kind, std::byte* out) {
   return true;
 }
 
+void put_missing(MissingKind kind, Kind type, std::byte* out) {
+  if (type == Kind::string) store(out, StringRef{nullptr, kind});
+  else if (is_float(type)) put_float(std::numeric_limits<double>::quiet_NaN(), type, out);
+  else std::memset(out, 0, plain_layout(type).width);
+}
+
 Row::Row(std::vector<ColumnSpec> schema) : schema_(std::move(schema)) {
   const size_t count = schema_.size();
   slots_.resize(count);
@@ -132,13 +138,11 @@ void Row::set_text(size_t column, std::string_view text) {
   slots_[column].kind = 0;
 }
 
-// A missing number is NaN or zero, so that no value of an earlier row is left.
+// So that no value of an earlier row is left.
 void Row::set_missing(size_t column, MissingKind kind) {
   Slot& slot = slots_[column];
   slot.kind = static_cast<uint8_t>(1 + kind);
-  if (slot.type == Kind::string) store(slot.value, StringRef{nullptr, kind});
-  else if (is_float(slot.type)) put_float(std::numeric_limits<double>::quiet_NaN(), slot.type, slot.value);
-  else std::memset(slot.value, 0, sizeof slot.value);
+  put_missing(kind, slot.type, slot.value);
 }
 
 void Row::read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const {

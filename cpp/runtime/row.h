@@ -28,6 +28,9 @@ bool put_number(int64_t number, Kind kind, std::byte* out);
 bool put_number(uint64_t number, Kind kind, std::byte* out);
 bool put_number(double number, Kind kind, std::byte* out);
 
+// What stands for a missing value of `type` at `out`: NaN, zero, or no text.
+void put_missing(MissingKind kind, Kind type, std::byte* out);
+
 // One row, in exactly the schema's types, in memory that is reused from row to row.
 class Row final : public Source {
  public:

@@ -1,12 +1,12 @@
 #include "server/csv.h"
 
-#include <charconv>
 #include <vector>
 
 #include "base/status.h"
 #include "base/utf8.h"
 #include "server/http.h"
 #include "server/json_writer.h"
+#include "server/number.h"
 
 namespace mlcore::server {
 namespace {
@@ -57,14 +57,9 @@ bool append_cell(std::string& out, const Cell& cell, Kind kind) {
     if (!yes && text != "false" && text != "False" && text != "FALSE") return false;
     out += yes ? "true" : "false";
   } else if (is_number) {
-    const char* const end = text.data() + text.size();
-    int64_t integer;
-    uint64_t positive;
-    double number;
-    const auto whole = [&](std::from_chars_result read) { return read.ec == std::errc() && read.ptr == end; };
-    if (whole(std::from_chars(text.data(), end, integer))) append_number(out, integer);
-    else if (whole(std::from_chars(text.data(), end, positive))) append_number(out, positive);
-    else if (whole(std::from_chars(text.data(), end, number))) append_number(out, number);
+    if (const auto integer = number_in<int64_t>(text)) append_number(out, *integer);
+    else if (const auto positive = number_in<uint64_t>(text)) append_number(out, *positive);
+    else if (const auto number = number_in<double>(text)) append_number(out, *number);
     else return false;
   } else {
     append_text(out, text);

@@ -196,7 +196,7 @@ void Session::answer_request() {
   } catch (const std::bad_alloc&) {
     answer = error_answer(503, "expected memory for this request but found none");
   }
-  write(answer, method == "HEAD");
+  write(std::move(answer), method == "HEAD");
 }
 
 // Answers what cannot be read further, and closes.
@@ -205,7 +205,7 @@ void Session::refuse(int status, std::string_view message) {
   write(error_answer(status, message), false);
 }
 
-void Session::write(const Answer& answer, bool without_body) {
+void Session::write(Answer answer, bool without_body) {
   writing_ = true;
   head_ = "HTTP/1.1 " + text(answer.status) + ' ';
   head_ += reason_of(answer.status);
@@ -217,7 +217,7 @@ void Session::write(const Answer& answer, bool without_body) {
   if (last_) head_ += "\r\nConnection: close";
   else if (parser_ && parser_->get().version() == 10) head_ += "\r\nConnection: keep-alive";
   head_ += "\r\n\r\n";
-  body_ = without_body ? std::string() : answer.body;
+  body_ = without_body ? std::string() : std::move(answer.body);
   deadline_ = Clock::now() + loop_.limits.read_timeout;
   const std::array<boost::asio::const_buffer, 2> parts{boost::asio::buffer(head_),
                                                        boost::asio::buffer(body_)};

@@ -40,7 +40,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool parse_body();
   void answer_request();
   void refuse(int status, std::string_view message);
-  void write(const Answer& answer, bool without_body);
+  void write(Answer answer, bool without_body);
   void close();
   void linger(size_t left);
 

@@ -89,11 +89,10 @@ struct Json::Parser {
       add(kind);
       return true;
     }
-    bool end(size_t count) {
+    void end(size_t count) {
       JsonValue& value = tape[open.back()];
       value.size = static_cast<uint32_t>(count);
       value.after = static_cast<uint32_t>(tape.size());
-      return true;
     }
     // All texts of a document fit where the document fits: none is longer than it was written.
     bool part(View text) {

@@ -33,13 +33,19 @@ std::optional<double> number_word(std::string_view word) {
   return {};
 }
 
+// Whoever reads without asking for kinds finds NaN, zero or no text.
+uint8_t missing(MissingKind kind, Kind type, std::byte* out) {
+  put_missing(kind, type, out);
+  return static_cast<uint8_t>(1 + kind);
+}
+
 std::optional<uint8_t> put_double(double number, Kind kind, std::byte* out) {
   if (!is_float(kind)) {
     const bool whole = number == std::floor(number) && std::abs(number) <= kWhole;
     return whole && put_number(static_cast<int64_t>(number), kind, out) ? std::optional<uint8_t>(0)
                                                                         : std::nullopt;
   }
-  if (std::isnan(number)) return 1 + kNaN;
+  if (std::isnan(number)) return missing(kNaN, kind, out);
   if (kind == Kind::float32) {  // the nearest; a decimal has no type of its own
     const auto nearest = static_cast<float>(number);
     if (std::isinf(nearest) && !std::isinf(number)) return {};
@@ -66,14 +72,6 @@ std::optional<uint8_t> put_text(std::string_view text, const LogicalType& type, 
   return 0;
 }
 
-// Whoever reads without asking for kinds finds NaN, zero or no text.
-void put_missing(uint8_t kind, Kind type, std::byte* out) {
-  if (type == Kind::string) store(out, StringRef{nullptr, kind - 1});
-  else if (type == Kind::float64) store(out, std::numeric_limits<double>::quiet_NaN());
-  else if (is_float(type)) store(out, std::numeric_limits<float>::quiet_NaN());
-  else std::memset(out, 0, plain_layout(type).width);
-}
-
 // What a client may send, in words.
 std::string wanted(const LogicalType& type) {
   if (type.kind == Kind::date32 || type.kind == Kind::date64) return name_of(type) + " as \"2024-05-01\"";
@@ -89,7 +87,7 @@ std::optional<uint8_t> put_json(const JsonValue& value, const ColumnSpec& spec, 
   const bool numbers = kind != Kind::string && kind != Kind::boolean && !is_time(kind);
   const auto taken = [](bool fits) { return fits ? std::optional<uint8_t>(0) : std::nullopt; };
   switch (value.kind) {
-    case JsonKind::null: return static_cast<uint8_t>(1 + (spec.distinguishes_missing ? kNone : kNull));
+    case JsonKind::null: return missing(spec.distinguishes_missing ? kNone : kNull, kind, out);
     case JsonKind::boolean:
       if (kind == Kind::boolean) store(out, static_cast<uint8_t>(value.boolean));
       return taken(kind == Kind::boolean);
@@ -106,6 +104,7 @@ std::optional<uint8_t> put_json(const JsonValue& value, const ColumnSpec& spec, 
 void JsonTable::begin(const Served& served) {
   served_ = &served;
   missing_ = 0;
+  needed_ = static_cast<size_t>(std::ranges::count(served.model->used_columns(), true));
   const std::vector<ColumnSpec>& schema = served.model->program().schema;
   columns_.resize(schema.size());
   for (size_t i = 0; i < schema.size(); ++i) {
@@ -145,8 +144,6 @@ void JsonTable::put(uint32_t index, int64_t row, const JsonValue& value) {
     fail(ErrorCode::input, "row ", row, ", column ", quoted(spec.name), ": expected ", wanted(spec.type),
          " but found ", name_of(value.kind),
          value.kind == JsonKind::array || value.kind == JsonKind::object ? "" : " that it does not hold");
-  if (*kind != 0)
-    put_missing(*kind, spec.type.kind, column.values.data() + static_cast<size_t>(row) * column.width);
   column.kinds[static_cast<size_t>(row)] = *kind;
   column.gaps |= *kind != 0;
   missing_ += *kind != 0 ? 1 : 0;
@@ -176,7 +173,7 @@ void JsonTable::record(int64_t row, JsonRef object) {
     used += served_->model->used_columns()[column] ? 1 : 0;
     hint = column + 1;
   });
-  if (used != static_cast<size_t>(std::ranges::count(served_->model->used_columns(), true))) {
+  if (used != needed_) {
     std::vector<bool> sent;
     for (const Column& column : columns_) sent.push_back(column.sent == static_cast<uint32_t>(row) + 1);
     refuse_unsent("row " + text(row), sent);

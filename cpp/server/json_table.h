@@ -54,6 +54,7 @@ class JsonTable {
   std::vector<Column> columns_;
   int64_t room_ = 0;  // rows that the columns have memory for
   int64_t missing_ = 0;
+  size_t needed_ = 0;  // columns that the model reads
 };
 
 }  // namespace mlcore::server

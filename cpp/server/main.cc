@@ -1,5 +1,4 @@
 // mlcore-server: what the command line says, and nothing else.
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -8,6 +7,7 @@
 #include <map>
 
 #include "base/status.h"
+#include "server/number.h"
 #include "server/server.h"
 
 namespace {
@@ -23,12 +23,10 @@ struct CommandLine {
 };
 
 double number(const std::string& name, const std::string& value, double least, double most) {
-  double out = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), out);
-  require(error == std::errc() && end == value.data() + value.size() && out >= least && out <= most,
-          ErrorCode::input, name, ": expected a number from ", least, " to ", most, " but found ",
-          quoted(value));
-  return out;
+  const std::optional<double> out = number_in<double>(value);
+  require(out && *out >= least && *out <= most, ErrorCode::input, name, ": expected a number from ", least,
+          " to ", most, " but found ", quoted(value));
+  return *out;
 }
 
 std::string token_in(const std::string& name, const std::string& path) {

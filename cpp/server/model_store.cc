@@ -3,11 +3,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "base/status.h"
 #include "server/http.h"
+#include "server/number.h"
 
 namespace mlcore::server {
 namespace {
@@ -22,13 +22,6 @@ std::string signature_of(const std::string& path) {
          text(static_cast<int64_t>(status.st_size)) + ":" +
          text(static_cast<int64_t>(status.st_mtim.tv_sec)) + ":" +
          text(static_cast<int64_t>(status.st_mtim.tv_nsec));
-}
-
-std::optional<int64_t> version_of(const std::string& name) {
-  int64_t version = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), version);
-  if (error != std::errc() || end != name.data() + name.size() || version < 1) return {};
-  return version;
 }
 
 bool is_model(const fs::path& path) {
@@ -63,8 +56,8 @@ std::vector<ModelStore::Found> ModelStore::find_files() const {
       if (!fs::is_directory(entry, ignored)) continue;
       std::vector<Found> versions;
       for (const fs::path& folder : entries(entry)) {
-        const std::optional<int64_t> version = version_of(folder.filename().string());
-        if (version && is_model(folder / "model.mlc"))
+        const std::optional<int64_t> version = number_in<int64_t>(folder.filename().string());
+        if (version && *version >= 1 && is_model(folder / "model.mlc"))
           versions.push_back(
               {entry.filename().string(), *version, (folder / "model.mlc").string(), entry.string()});
       }

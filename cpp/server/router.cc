@@ -1,12 +1,14 @@
 #include "server/router.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
+#include <optional>
+#include <tuple>
 
 #include "base/status.h"
 #include "server/json_writer.h"
 #include "server/metrics.h"
+#include "server/number.h"
 #include "server/openapi.h"
 
 namespace mlcore::server {
@@ -99,6 +101,11 @@ struct Router::Target {
   }
 
   size_t size() const { return parts.size(); }
+  // Behind v1/models or v2/models: the name, the version, which may be empty, and where what is asked begins.
+  std::tuple<std::string_view, std::string_view, size_t> named_model() const {
+    const bool versioned = size() > 4 && parts[3] == "versions";
+    return {parts[2], versioned ? std::string_view(parts[4]) : std::string_view(), versioned ? 5 : 3};
+  }
   // Parts from `at` on are these; an empty one stands for any.
   bool is(size_t at, std::initializer_list<std::string_view> expected) const {
     if (parts.size() != at + expected.size()) return false;
@@ -179,13 +186,12 @@ Answer Router::route(const Request& request, Workbench& bench, std::shared_ptr<c
   const bool manages = target.size() > 2 && target.parts[0] == "v2" && target.parts[1] == "repository";
   check_token(request, manages);
   if (const std::string_view sent = request.header("X-Request-Timeout-Ms"); !sent.empty()) {
-    int64_t most = 0;
-    const auto [end, error] = std::from_chars(sent.data(), sent.data() + sent.size(), most);
-    if (error != std::errc() || end != sent.data() + sent.size() || most < 0)
+    const std::optional<int64_t> most = number_in<int64_t>(sent);
+    if (!most || *most < 0)
       throw HttpError(kRejected,
                       "X-Request-Timeout-Ms: expected a number of milliseconds but found another value");
-    if (std::chrono::steady_clock::now() - request.began > std::chrono::milliseconds(most))
-      throw HttpError(kTimeout, "expected an answer within " + text(most) +
+    if (std::chrono::steady_clock::now() - request.began > std::chrono::milliseconds(*most))
+      throw HttpError(kTimeout, "expected an answer within " + text(*most) +
                                     " ms but they had passed before it was computed");
   }
   if (target.is(0, {"metrics"}) || target.is(0, {"openapi.json"}) || target.is(0, {"version"})) {
@@ -219,10 +225,7 @@ Answer Router::route_v1(const Target& target, const Request& request, Workbench&
     need_get(request);
     return status("");
   }
-  const std::string& name = target.parts[2];
-  const bool versioned = target.size() > 4 && target.parts[3] == "versions";
-  const size_t rest = versioned ? 5 : 3;
-  const std::string_view version = versioned ? std::string_view(target.parts[4]) : "";
+  const auto [name, version, rest] = target.named_model();
   if (target.size() == rest && target.verb.empty()) {
     need_get(request);
     model(name, version);
@@ -261,16 +264,15 @@ Answer Router::route_v2(const Target& target, const Request& request, Workbench&
     return manage(target.parts[3], target.parts[4]);
   }
   if (target.size() < 3 || target.parts[1] != "models") no_route();
-  const std::string& name = target.parts[2];
-  const bool versioned = target.size() > 4 && target.parts[3] == "versions";
-  const size_t rest = versioned ? 5 : 3;
-  const std::string_view version = versioned ? std::string_view(target.parts[4]) : "";
+  const auto [name, version, rest] = target.named_model();
   if (target.size() == rest) {
     need_get(request);
+    const std::shared_ptr<const Served> one = model(name, version);
+    const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
     std::vector<int64_t> versions;
-    for (const auto& [number, one] : store_.snapshot()->models.find(model(name, version)->name)->second)
-      versions.push_back(number);
-    return answer_v2_metadata(*model(name, version), versions);
+    if (const auto known = snapshot->models.find(name); known != snapshot->models.end())
+      for (const auto& [number, other] : known->second) versions.push_back(number);
+    return answer_v2_metadata(*one, versions);
   }
   if (target.is(rest, {"ready"})) {
     need_get(request);
@@ -290,12 +292,10 @@ std::shared_ptr<const Served> Router::model(std::string_view name, std::string_v
     throw HttpError(kNotFound,
                     "expected the name of a model that is served but found another; see /v1/models");
   if (version.empty()) return versions->second.rbegin()->second;
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), number);
+  const std::optional<int64_t> number = number_in<int64_t>(version);
   // as it is written in answers: 01 is no version
-  const bool is_number =
-      error == std::errc() && end == version.data() + version.size() && text(number) == version;
-  const auto found = is_number ? versions->second.find(number) : versions->second.end();
+  const bool is_number = number && text(*number) == version;
+  const auto found = is_number ? versions->second.find(*number) : versions->second.end();
   if (found == versions->second.end())
     throw HttpError(kNotFound, "expected a version of the model that is served but found another");
   return found->second;

@@ -1,5 +1,4 @@
 // The Open Inference Protocol, which is KServe v2 and Triton's: tensors by name, as JSON or behind it.
-#include <charconv>
 #include <cstring>
 #include <deque>
 #include <limits>
@@ -9,6 +8,7 @@
 #include "runtime/tensor_table.h"
 #include "server/codecs.h"
 #include "server/json_writer.h"
+#include "server/number.h"
 
 namespace mlcore::server {
 namespace {
@@ -121,16 +121,8 @@ class Elements {
     const bool is_null = value.is(JsonKind::null);
     if (is_null && valid_.empty()) valid_.resize(static_cast<size_t>(done_), std::byte{1});
     if (is_null || !valid_.empty()) valid_.push_back(is_null ? std::byte{0} : std::byte{1});
-    if (*kind != 0) put_nan(element);
     append(element, is_null);
     ++done_;
-  }
-
-  void put_nan(std::byte* element) const {
-    const double nan = std::numeric_limits<double>::quiet_NaN();
-    const auto narrow = static_cast<float>(nan);
-    if (tensor_.type->kind == Kind::float64) std::memcpy(element, &nan, sizeof nan);
-    if (tensor_.type->kind == Kind::float32) std::memcpy(element, &narrow, sizeof narrow);
   }
 
   void append(const std::byte* element, bool is_null) {
@@ -289,12 +281,10 @@ void append_shape(std::string& out, const TensorOutput& output, int64_t rows) {
 size_t json_length(const Request& request) {
   const std::string_view sent = request.header(kHeaderLength);
   if (sent.empty()) return request.body.size();
-  size_t length = 0;
-  const auto [end, error] = std::from_chars(sent.data(), sent.data() + sent.size(), length);
-  require(error == std::errc() && end == sent.data() + sent.size() && length <= request.body.size(),
-          ErrorCode::input, kHeaderLength, ": expected a number up to the body's ", request.body.size(),
-          " bytes but found another");
-  return length;
+  const std::optional<size_t> length = number_in<size_t>(sent);
+  require(length && *length <= request.body.size(), ErrorCode::input, kHeaderLength,
+          ": expected a number up to the body's ", request.body.size(), " bytes but found another");
+  return *length;
 }
 
 }  // namespace
