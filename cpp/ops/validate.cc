@@ -1,10 +1,11 @@
 // What makes a program safe to run: every edge, size, range and name that run() and its callers rely on.
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 
+#include "base/number.h"
 #include "ops/op.h"
 #include "ops/step_support.h"
 
@@ -97,10 +98,8 @@ int64_t fixed_text_length(std::string_view dtype) {
   constexpr int64_t kLongest = 1 << 24;
   if (!dtype.starts_with(kPrefix)) return -1;
   const std::string_view digits = dtype.substr(kPrefix.size());
-  int64_t length = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
-  const bool whole = error == std::errc() && end == digits.data() + digits.size();
-  return whole && length >= 1 && length <= kLongest && digits.front() != '0' ? length : -1;
+  const std::optional<int64_t> length = number_in<int64_t>(digits);
+  return length && *length >= 1 && *length <= kLongest && digits.front() != '0' ? *length : -1;
 }
 
 bool is_numeric_dtype(std::string_view dtype) {

@@ -6,13 +6,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <string_view>
 #include <thread>
 
+#include "base/number.h"
 #include "base/status.h"
 
 namespace mlcore {
@@ -23,12 +24,6 @@ constexpr int kMostByDefault = 64;
 
 // Microseconds; to wake a sleeping thread takes 20 to 60 on a virtual machine.
 constexpr int kThreadWork = 100;
-
-template <class T>
-bool parse(std::string_view text, T& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 // Processors that one group's quota pays for; 0 when there is none.
 double quota_of(const std::string& folder) {
@@ -41,19 +36,19 @@ double quota_of(const std::string& folder) {
     std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;  // version 1: -1 or a number
     std::ifstream(folder + "/cpu.cfs_period_us") >> period;
   }
-  int64_t used = 0;
-  int64_t of = 0;
-  if (!parse(quota, used) || !parse(period, of) || used <= 0 || of <= 0) return 0;
-  return static_cast<double>(used) / static_cast<double>(of);
+  const auto used = number_in<int64_t>(quota);
+  const auto of = number_in<int64_t>(period);
+  if (!used || !of || *used <= 0 || *of <= 0) return 0;
+  return static_cast<double>(*used) / static_cast<double>(*of);
 }
 
 int integer_of_environment(const char* name, int least, int most, int otherwise) {
   const char* found = std::getenv(name);
   if (found == nullptr || *found == '\0') return otherwise;
-  int value = 0;
-  require(parse(found, value) && value >= least && value <= most, ErrorCode::program, name,
-          ": expected an integer from ", least, " to ", most, " but found ", quoted(found));
-  return value;
+  const std::optional<int> value = number_in<int>(found);
+  require(value && *value >= least && *value <= most, ErrorCode::program, name, ": expected an integer from ",
+          least, " to ", most, " but found ", quoted(found));
+  return *value;
 }
 
 int allowed_processors() {

@@ -2,11 +2,11 @@
 
 #include <vector>
 
+#include "base/number.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "server/http.h"
 #include "server/json_writer.h"
-#include "server/number.h"
 
 namespace mlcore::server {
 namespace {

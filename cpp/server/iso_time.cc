@@ -62,7 +62,7 @@ Wide nanos_per_tick(const LogicalType& type) {
 }
 
 bool read_date(Reader& reader, int64_t& days) {
-  int year, month, day;
+  int year = 0, month = 0, day = 0;
   if (!reader.number(4, year) || !reader.take('-') || !reader.number(2, month) || !reader.take('-') ||
       !reader.number(2, day))
     return false;
@@ -74,7 +74,7 @@ bool read_date(Reader& reader, int64_t& days) {
 }
 
 bool read_clock(Reader& reader, int64_t& seconds, int64_t& nanos) {
-  int hour, minute, second = 0;
+  int hour = 0, minute = 0, second = 0;
   if (!reader.number(2, hour) || !reader.take(':') || !reader.number(2, minute)) return false;
   if (reader.take(':')) {
     if (!reader.number(2, second)) return false;
@@ -88,7 +88,7 @@ bool read_clock(Reader& reader, int64_t& seconds, int64_t& nanos) {
 bool read_zone(Reader& reader, int64_t& east) {
   if (reader.take('Z')) return true;
   const bool is_west = reader.take('-');
-  int hour, minute;
+  int hour = 0, minute = 0;
   if (!is_west && !reader.take('+')) return false;
   if (!reader.number(2, hour) || !reader.take(':') || !reader.number(2, minute) || hour > 23 || minute > 59)
     return false;

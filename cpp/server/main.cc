@@ -6,8 +6,9 @@
 #include <iterator>
 #include <map>
 
+#include "base/number.h"
 #include "base/status.h"
-#include "server/number.h"
+
 #include "server/server.h"
 
 namespace {

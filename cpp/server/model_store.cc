@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/number.h"
 #include "base/status.h"
 #include "server/http.h"
-#include "server/number.h"
 
 namespace mlcore::server {
 namespace {

@@ -5,10 +5,11 @@
 #include <optional>
 #include <tuple>
 
+#include "base/number.h"
 #include "base/status.h"
 #include "server/json_writer.h"
 #include "server/metrics.h"
-#include "server/number.h"
+
 #include "server/openapi.h"
 
 namespace mlcore::server {

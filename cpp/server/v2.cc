@@ -4,11 +4,11 @@
 #include <limits>
 #include <optional>
 
+#include "base/number.h"
 #include "base/status.h"
 #include "runtime/tensor_table.h"
 #include "server/codecs.h"
 #include "server/json_writer.h"
-#include "server/number.h"
 
 namespace mlcore::server {
 namespace {

@@ -6,6 +6,7 @@
 #include <boost/json/value.hpp>
 #include <charconv>
 
+#include "base/number.h"
 #include "base/status.h"
 #include "runtime/decode.h"
 #include "runtime/thread_count.h"
@@ -141,13 +142,12 @@ class Reader {
       require(find_output(name) >= 0, ErrorCode::input, "parameter 'outputs': expected some of ",
               known_outputs(), " but found ", quoted(name));
     if (const std::string_view threads = parameter(config_, "threads"); !threads.empty()) {
-      int64_t number = 0;
-      const auto [end, error] = std::from_chars(threads.begin(), threads.end(), number);
-      require(error == std::errc() && end == threads.end() && number >= 1 && number <= kMaxThreads,
-              ErrorCode::input, "parameter 'threads': expected an integer from 1 to ", kMaxThreads,
-              " but found ", quoted(threads));
+      const std::optional<int64_t> number = number_in<int64_t>(threads);
+      require(number && *number >= 1 && *number <= kMaxThreads, ErrorCode::input,
+              "parameter 'threads': expected an integer from 1 to ", kMaxThreads, " but found ",
+              quoted(threads));
       // nobody else has the model yet
-      std::const_pointer_cast<Model>(served_.model)->set_threads(number);
+      std::const_pointer_cast<Model>(served_.model)->set_threads(*number);
     }
   }
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-namespace mlcore::server {
+namespace mlcore {
 
 // The number that a text is from its first to its last character; nothing when it is none that T holds.
 template <class T>
@@ -16,4 +16,4 @@ std::optional<T> number_in(std::string_view text) {
   return number;
 }
 
-}  // namespace mlcore::server
+}  // namespace mlcore
