@@ -35,7 +35,7 @@ lint: $(VENV)/installed  ## formats, types, stubs
 	$(BIN)/ruff format --check .
 	find benchmarks cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/mypy
-	$(BIN)/stubtest mlcore._core --allowlist tests/stubtest_allowlist.txt
+	$(BIN)/stubtest mlcore._core mlcore._server --allowlist tests/stubtest_allowlist.txt
 
 .PHONY: format
 format: $(VENV)/tools  ## rewrite the sources in the house format

@@ -21,6 +21,7 @@ CPP = {
     "bindings": {"base", "ir", "ops", "runtime"},
     "triton": {"base", "ir", "runtime"},
     "server": {"base", "ir", "runtime"},
+    "server_module": {"base", "bindings", "server"},
 }
 
 # package or module of python/mlcore -> what it may import from mlcore at import time

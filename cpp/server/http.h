@@ -18,6 +18,7 @@ struct Request {
   std::string_view body;    // decompressed
   const boost::beast::http::fields& fields;
   std::chrono::steady_clock::time_point began;  // its first byte came
+  std::string_view client = {};                 // its address, where that is of interest
 
   std::string_view header(std::string_view name) const {
     const auto found = fields.find(name);
@@ -35,14 +36,16 @@ struct Answer {
 // What is answered with a status of its own; Error of the core is a 400.
 class HttpError : public std::runtime_error {
  public:
-  HttpError(int status, const std::string& message, std::string_view allow = {})
-      : std::runtime_error(message), status_(status), allow_(allow) {}
+  HttpError(int status, const std::string& message, std::string_view allow = {}, int64_t retry_after = 1)
+      : std::runtime_error(message), status_(status), allow_(allow), retry_after_(retry_after) {}
   int status() const { return status_; }
-  std::string_view allow() const { return allow_; }  // of a 405: the methods of the route
+  std::string_view allow() const { return allow_; }     // of a 405: the methods of the route
+  int64_t retry_after() const { return retry_after_; }  // seconds, of a 429 or 503
 
  private:
   int status_;
   std::string_view allow_;
+  int64_t retry_after_;
 };
 
 std::string_view reason_of(int status);  // "Not Found"

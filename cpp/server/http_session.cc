@@ -1,6 +1,9 @@
 #include "server/http_session.h"
 
+#include <arpa/inet.h>
+
 #include <array>
+#include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
 #include "base/status.h"
@@ -19,7 +22,7 @@ constexpr std::chrono::seconds kLinger{2};
 constexpr size_t kMostLingered = size_t{64} << 20;
 constexpr std::string_view kEndOfHead = "\r\n\r\n";
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-constexpr int kBad = 400, kTimedOut = 408, kTooLarge = 413, kHeadTooLarge = 431;
+constexpr int kBad = 400, kTimedOut = 408, kTooLarge = 413, kHeadTooLarge = 431, kOverloaded = 503;
 
 // What else makes a request mean different things to different readers.
 std::string_view problem_of(const http::request_header<>& request) {
@@ -41,22 +44,38 @@ std::string_view problem_of(const http::request_header<>& request) {
   return {};
 }
 
+// The address of who is connected; the same for all behind a Unix socket.
+std::string address_of(const Session::Socket& socket) {
+  boost::system::error_code code;
+  const auto peer = socket.remote_endpoint(code);
+  char text[INET6_ADDRSTRLEN] = "";
+  if (code) return text;
+  const sockaddr* address = reinterpret_cast<const sockaddr*>(peer.data());
+  if (address->sa_family == AF_INET)
+    ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(address)->sin_addr, text, sizeof text);
+  if (address->sa_family == AF_INET6)
+    ::inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr, text, sizeof text);
+  return text;
+}
+
 }  // namespace
 
 Session::Session(Socket socket, Loop& loop)
     : loop_(loop), socket_(std::move(socket)), buffer_(loop.limits.max_header + kPiece) {
+  if (loop_.router.asks_addresses()) client_ = address_of(socket_);
   loop_.sessions.insert(this);
   ++loop_.router.connections;
 }
 
 Session::~Session() {
+  if (waits_) --loop_.router.waiting;
   loop_.sessions.erase(this);
   --loop_.router.connections;
 }
 
 void Session::start() {
   if (loop_.router.connections > loop_.limits.max_connections)
-    return refuse(503, "expected fewer connections but found all taken");
+    return refuse(kOverloaded, "expected fewer connections but found all taken");
   read(Clock::now() + loop_.limits.idle_timeout);
 }
 
@@ -93,11 +112,15 @@ void Session::on_read(Code code, size_t bytes) {
   process();
 }
 
-// Takes what is there as far as it goes: answers one request, or reads on.
+// Takes what is there as far as it goes: has one request answered, or reads on.
 void Session::process() {
   if (!parser_ && !parse_head()) return;
   if (!parse_body()) return;
-  answer_request();
+  deadline_ = Clock::time_point::max();
+  last_ = !parser_->get().keep_alive() || loop_.closing;
+  waits_ = true;
+  ++loop_.router.waiting;
+  if (!loop_.enqueue(shared_from_this())) write(loop_.router.overloaded(), false);
 }
 
 // True: there is a head, and its parser.
@@ -177,12 +200,26 @@ bool Session::parse_body() {
   return false;
 }
 
+Request Session::request(std::string_view body) const {
+  const auto& message = parser_->get();
+  return {message.method_string(), message.target(), body, message.base(), began_, client_};
+}
+
 void Session::answer_request() {
   const auto& message = parser_->get();
+  const bool without_body = message.method() == http::verb::head;
+  if (Router::takes_long(request({}))) {
+    loop_.aside.post([self = shared_from_this()] {
+      Workbench bench(1, false);
+      Answer answer = self->loop_.router.answer(self->request({}), bench);
+      boost::asio::post(self->loop_.context, [self, answer = std::move(answer)]() mutable {
+        self->write(std::move(answer), false);
+      });
+    });
+    return;
+  }
   const std::string_view encoding = message[http::field::content_encoding];
-  const std::string_view method = message.method_string();
   std::string unpacked;
-  last_ = !message.keep_alive() || loop_.closing;
   Answer answer;
   std::string_view body = message.body();
   try {
@@ -190,13 +227,13 @@ void Session::answer_request() {
       unpacked = inflated(encoding, body, loop_.limits.max_body);
       body = unpacked;
     }
-    answer = loop_.router.answer({method, message.target(), body, message.base(), began_}, loop_.bench);
+    answer = loop_.router.answer(request(body), loop_.bench);
   } catch (const HttpError& error) {
     answer = error_answer(error.status(), error.what());
   } catch (const std::bad_alloc&) {
-    answer = error_answer(503, "expected memory for this request but found none");
+    answer = error_answer(kOverloaded, "expected memory for this request but found none");
   }
-  write(std::move(answer), method == "HEAD");
+  write(std::move(answer), without_body);
 }
 
 // Answers what cannot be read further, and closes.
@@ -206,7 +243,9 @@ void Session::refuse(int status, std::string_view message) {
 }
 
 void Session::write(Answer answer, bool without_body) {
-  writing_ = true;
+  if (waits_) --loop_.router.waiting;
+  waits_ = false;
+  last_ |= loop_.closing;
   head_ = "HTTP/1.1 " + text(answer.status) + ' ';
   head_ += reason_of(answer.status);
   head_ += "\r\nContent-Type: ";
@@ -223,7 +262,6 @@ void Session::write(Answer answer, bool without_body) {
                                                        boost::asio::buffer(body_)};
   boost::asio::async_write(socket_, parts, [self = shared_from_this()](Code code, size_t) {
     if (code) return;
-    self->writing_ = false;
     if (self->last_) return self->close();
     self->parser_.reset();
     if (self->body_.capacity() > kKeptAnswer) self->body_ = {};

@@ -29,6 +29,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void close_if_idle();
   // Ends what has taken too long; a request that has begun is told so.
   void check_deadline(Clock::time_point now);
+  // Answers the request that was read, when it is its turn.
+  void answer_request();
 
  private:
   using Code = boost::system::error_code;
@@ -38,7 +40,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void process();
   bool parse_head();
   bool parse_body();
-  void answer_request();
+  Request request(std::string_view body) const;
   void refuse(int status, std::string_view message);
   void write(Answer answer, bool without_body);
   void close();
@@ -50,8 +52,10 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::beast::flat_buffer buffer_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   Clock::time_point began_;  // the first byte of the request
+  std::string client_;       // who asks, where that is of interest
   std::string head_, body_;  // of the answer that is being written
-  bool reading_ = false, writing_ = false;
+  bool reading_ = false;
+  bool waits_ = false;   // for its answer
   bool late_ = false;    // the read was given up
   bool last_ = false;    // close when the answer is written
   bool unread_ = false;  // the client may be sending still

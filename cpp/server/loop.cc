@@ -1,5 +1,6 @@
 #include "server/loop.h"
 
+#include <boost/asio/post.hpp>
 #include <vector>
 
 #include "server/http_session.h"
@@ -10,15 +11,40 @@ namespace {
 // How often deadlines are looked at: one timer for all connections costs a request nothing.
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::milliseconds kDrainTick{10};
+// After so long in the queue, what has come meanwhile is read: who waits is seen, counted, and refused in
+// time.
+constexpr std::chrono::microseconds kSlice{500};
 
 }  // namespace
 
-Loop::Loop(Router& router_, const ConnectionLimits& limits_, size_t max_depth, bool shows_values)
-    : router(router_), limits(limits_), bench(max_depth, shows_values) {}
+Loop::Loop(Router& router_, Aside& aside_, const ConnectionLimits& limits_, size_t max_depth,
+           bool shows_values)
+    : router(router_), aside(aside_), limits(limits_), bench(max_depth, shows_values) {}
 
 void Loop::run() {
   tick();
   context.run();
+}
+
+bool Loop::enqueue(std::shared_ptr<Session> session) {
+  if (sessions.size() == 1) {  // nobody else to wait for
+    session->answer_request();
+    return true;
+  }
+  if (waiting_.size() >= limits.max_queue) return false;
+  waiting_.push_back(std::move(session));
+  if (waiting_.size() == 1) boost::asio::post(context, [this] { work(); });
+  return true;
+}
+
+void Loop::work() {
+  const Clock::time_point end = Clock::now() + kSlice;
+  while (!waiting_.empty()) {
+    const std::shared_ptr<Session> session = std::move(waiting_.front());
+    waiting_.pop_front();
+    session->answer_request();
+    if (!waiting_.empty() && Clock::now() >= end) return boost::asio::post(context, [this] { work(); });
+  }
 }
 
 void Loop::drain(Clock::time_point linger, Clock::time_point end) {

@@ -5,8 +5,11 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstddef>
+#include <deque>
+#include <memory>
 #include <unordered_set>
 
+#include "server/aside.h"
 #include "server/router.h"
 #include "server/workbench.h"
 
@@ -19,6 +22,7 @@ struct ConnectionLimits {
   size_t max_header = 32 << 10;        // bytes
   size_t max_body = size_t{64} << 20;  // bytes, as sent and unpacked
   int64_t max_connections = 1024;
+  size_t max_queue = 1024;  // requests of a loop that have come and wait for those before them
   std::chrono::milliseconds header_timeout{10'000};  // from the first byte of a request
   std::chrono::milliseconds read_timeout{30'000};    // to its last, and for the answer to be taken
   std::chrono::milliseconds idle_timeout{75'000};    // between requests
@@ -27,14 +31,19 @@ struct ConnectionLimits {
 // Used by its own thread alone, but for posting to `context`.
 class Loop {
  public:
-  Loop(Router& router, const ConnectionLimits& limits, size_t max_depth, bool shows_values);
+  Loop(Router& router, Aside& aside, const ConnectionLimits& limits, size_t max_depth, bool shows_values);
 
   // Until it has drained.
   void run();
   // Connections end after their next answer, or once they are idle after `linger`; all of them at `end`.
   void drain(Clock::time_point linger, Clock::time_point end);
 
+  // Answers the request that this session has read, once what else has come is read as well. False: too many
+  // wait.
+  bool enqueue(std::shared_ptr<Session> session);
+
   Router& router;
+  Aside& aside;  // for what would hold up the other connections
   const ConnectionLimits& limits;
   Workbench bench;
   std::unordered_set<Session*> sessions;
@@ -42,6 +51,7 @@ class Loop {
 
  private:
   void tick();
+  void work();
 
   Clock::time_point linger_ = Clock::time_point::max(), end_ = Clock::time_point::max();
 
@@ -50,6 +60,7 @@ class Loop {
 
  private:
   boost::asio::steady_timer timer_{context};
+  std::deque<std::shared_ptr<Session>> waiting_;
 };
 
 }  // namespace mlcore::server

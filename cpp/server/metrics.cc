@@ -35,14 +35,28 @@ void latencies(std::string& out, const std::string& name, const ModelCounts& cou
   sample(out, "mlcore_request_seconds_count", name, "", text(size_t{total}));
 }
 
+void of_server(std::string& out, const ServerCounts& counts) {
+  const auto one = [&](std::string_view name, std::string_view type, std::string_view help,
+                       const std::string& value) {
+    head(out, name, type, help);
+    out.append(name).append(" ").append(value).append("\n");
+  };
+  one("mlcore_connections", "gauge", "Connections that are open.", text(counts.connections));
+  one("mlcore_requests_in_flight", "gauge", "Requests that have come and are not answered.",
+      text(counts.waiting));
+  one("mlcore_unrouted_requests_total", "counter", "Requests that were answered without a model.",
+      text(size_t{counts.refused}));
+  one("mlcore_shed_requests_total", "counter", "Requests refused because too many were waiting.",
+      text(size_t{counts.shed}));
+  one("mlcore_start_time_seconds", "gauge", "When the server was started.",
+      text(std::chrono::duration<double>(counts.started.time_since_epoch()).count()));
+}
+
 }  // namespace
 
-std::string metrics_text(const Snapshot& snapshot, int64_t connections, uint64_t refused) {
+std::string metrics_text(const Snapshot& snapshot, const ServerCounts& counts) {
   std::string out;
-  head(out, "mlcore_connections", "gauge", "Connections that are open.");
-  out += "mlcore_connections " + text(connections) + "\n";
-  head(out, "mlcore_unrouted_requests_total", "counter", "Requests that were answered without a model.");
-  out += "mlcore_unrouted_requests_total " + text(size_t{refused}) + "\n";
+  of_server(out, counts);
   const auto each = [&](const auto& f) {
     for (const auto& [name, versions] : snapshot.models) f(name, *versions.rbegin()->second);
   };

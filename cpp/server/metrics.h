@@ -1,6 +1,7 @@
 // What Prometheus reads.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -8,6 +9,16 @@
 
 namespace mlcore::server {
 
-std::string metrics_text(const Snapshot& snapshot, int64_t connections, uint64_t refused);
+// Of the whole server.
+struct ServerCounts {
+  int64_t connections;  // open
+  int64_t waiting;      // requests that have come and are not answered
+  uint64_t refused;     // requests that never came to a model
+  uint64_t shed;        // of which because too many were waiting
+  std::chrono::system_clock::time_point started;
+  bool draining;
+};
+
+std::string metrics_text(const Snapshot& snapshot, const ServerCounts& counts);
 
 }  // namespace mlcore::server

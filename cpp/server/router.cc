@@ -1,6 +1,7 @@
 #include "server/router.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <optional>
 #include <tuple>
@@ -9,14 +10,13 @@
 #include "base/status.h"
 #include "server/json_writer.h"
 #include "server/metrics.h"
-
 #include "server/openapi.h"
 
 namespace mlcore::server {
 namespace {
 
 constexpr int kRejected = 400, kUnauthorized = 401, kForbidden = 403, kNotFound = 404, kNotAllowed = 405,
-              kTimeout = 408, kBroken = 500, kUnready = 503;
+              kTimeout = 408, kTooMany = 429, kBroken = 500, kUnready = 503;
 
 Answer text_answer(std::string body) {
   Answer answer;
@@ -77,20 +77,20 @@ bool same_token(std::string_view sent, std::string_view expected) {
 
 // The path of a request, in parts: {"v1", "models", "m"}, and what stands behind a colon at its end.
 struct Router::Target {
+  std::string_view path;
   std::vector<std::string> parts;
   std::string verb;  // "predict" of m:predict
 
-  explicit Target(std::string_view target) {
-    std::string_view path = target.substr(0, target.find('?'));
+  explicit Target(std::string_view target) : path(target.substr(0, target.find('?'))) {
     if (path.empty() || path.front() != '/')
       throw HttpError(kRejected, "expected a path but found another target");
-    path.remove_prefix(1);
-    while (!path.empty()) {
-      const size_t end = path.find('/');
-      parts.push_back(decoded(path.substr(0, end)));
+    std::string_view left = path.substr(1);
+    while (!left.empty()) {
+      const size_t end = left.find('/');
+      parts.push_back(decoded(left.substr(0, end)));
       if (end == std::string_view::npos) break;
-      path.remove_prefix(end + 1);
-      if (path.empty())
+      left.remove_prefix(end + 1);
+      if (left.empty())
         throw HttpError(kNotFound, "expected a route of this server but found a slash at the end");
     }
     if (parts.empty()) return;
@@ -121,6 +121,8 @@ struct Router::Target {
 
 namespace {
 
+constexpr std::array<std::string_view, 4> kOperations{"metrics", "openapi.json", "version", "status.json"};
+
 void need_get(const Request& request) {
   if (request.method != "GET" && request.method != "HEAD")
     throw HttpError(kNotAllowed, "expected GET on this route but found another method", "GET, HEAD");
@@ -133,7 +135,21 @@ void need_post(const Request& request) {
 
 }  // namespace
 
-Router::Router(ModelStore& store, RouterOptions options) : store_(store), options_(std::move(options)) {}
+Router::Router(ModelStore& store, RouterOptions options) : store_(store), options_(std::move(options)) {
+  if (options_.rate > 0) limit_.emplace(options_.rate, options_.burst > 0 ? options_.burst : options_.rate);
+}
+
+bool Router::takes_long(const Request& request) {
+  return request.method == "POST" && request.target.starts_with("/v2/repository/models/");
+}
+
+Answer Router::overloaded() {
+  refused_.fetch_add(1, std::memory_order_relaxed);
+  shed_.fetch_add(1, std::memory_order_relaxed);
+  Answer out = error_answer(kUnready, "expected room in the queue for this request but found none");
+  out.headers.emplace_back("Retry-After", "1");
+  return out;
+}
 
 Answer Router::answer(const Request& request, Workbench& bench) {
   std::shared_ptr<const Served> served;
@@ -144,7 +160,8 @@ Answer Router::answer(const Request& request, Workbench& bench) {
     out = error_answer(error.status(), error.what());
     if (error.status() == kNotAllowed) out.headers.emplace_back("Allow", error.allow());
     if (error.status() == kUnauthorized) out.headers.emplace_back("WWW-Authenticate", "Bearer");
-    if (error.status() == kUnready) out.headers.emplace_back("Retry-After", "1");
+    if (error.status() == kUnready || error.status() == kTooMany)
+      out.headers.emplace_back("Retry-After", text(error.retry_after()));
   } catch (const Error& error) {
     out = error_answer(error.code() == ErrorCode::program ? kBroken : kRejected, error.what());
   } catch (const std::bad_alloc&) {
@@ -165,6 +182,7 @@ Answer Router::answer(const Request& request, Workbench& bench) {
   } else {
     refused_.fetch_add(1, std::memory_order_relaxed);
   }
+  if (out.status >= kRejected) errors_.add(out, served.get());
   if (options_.access_log > 0) {
     const auto every = static_cast<uint64_t>(1 / options_.access_log + 0.5);
     if (counted_.fetch_add(1, std::memory_order_relaxed) % std::max<uint64_t>(every, 1) == 0)
@@ -176,32 +194,31 @@ Answer Router::answer(const Request& request, Workbench& bench) {
 
 Answer Router::route(const Request& request, Workbench& bench, std::shared_ptr<const Served>& served) {
   const Target target(request.target);
-  // probes and metrics ask without a token, as orchestrators do
+  // probes ask without a token, as orchestrators do; the page has nothing in it, and asks its reader for one
+  if (target.size() == 0) {
+    need_get(request);
+    return status_page();
+  }
   const bool asks_live = target.is(0, {"v2", "health", "live"}) || target.is(0, {"healthz"});
-  const bool asks_ready =
-      target.is(0, {"v2", "health", "ready"}) || target.is(0, {"ping"}) || target.is(0, {"health"});
+  const bool asks_ready = target.is(0, {"v2", "health", "ready"}) || target.is(0, {"ping"}) ||
+                          target.is(0, {"health"}) || target.path == options_.health_route;
   if (asks_live || asks_ready) {
     need_get(request);
     return asks_live ? Answer() : ready();
   }
   const bool manages = target.size() > 2 && target.parts[0] == "v2" && target.parts[1] == "repository";
   check_token(request, manages);
-  if (const std::string_view sent = request.header("X-Request-Timeout-Ms"); !sent.empty()) {
-    const std::optional<int64_t> most = number_in<int64_t>(sent);
-    if (!most || *most < 0)
-      throw HttpError(kRejected,
-                      "X-Request-Timeout-Ms: expected a number of milliseconds but found another value");
-    if (std::chrono::steady_clock::now() - request.began > std::chrono::milliseconds(*most))
-      throw HttpError(kTimeout, "expected an answer within " + text(*most) +
-                                    " ms but they had passed before it was computed");
-  }
-  if (target.is(0, {"metrics"}) || target.is(0, {"openapi.json"}) || target.is(0, {"version"})) {
+  check_rate(request);
+  check_deadline(request);
+  if (target.size() == 1 && target.verb.empty() &&
+      std::ranges::find(kOperations, target.parts[0]) != kOperations.end()) {
     need_get(request);
-    if (target.parts[0] == "version") return text_answer(MLCORE_VERSION);
-    const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
-    if (target.parts[0] == "metrics")
-      return text_answer(metrics_text(*snapshot, connections.load(), refused_.load()));
-    return json_answer(openapi_document(*snapshot));
+    return operations(target);
+  }
+  if (!options_.predict_route.empty() && target.path == options_.predict_route) {
+    need_post(request);
+    served = default_model();
+    return answer_v1_predict(*served, request, bench, options_.limits);
   }
   if (target.is(0, {"invocations"})) {
     need_post(request);
@@ -324,6 +341,40 @@ void Router::check_token(const Request& request, bool manages) const {
   if (apart && !options_.token.empty() && same_token(sent, options_.token))
     throw HttpError(kForbidden, "expected the token that manages models but found the one that asks them");
   throw HttpError(kUnauthorized, "expected the token of this server but found another");
+}
+
+void Router::check_rate(const Request& request) {
+  if (!limit_) return;
+  const std::string_view client =
+      options_.client_header.empty() ? request.client : request.header(options_.client_header);
+  const double wait = limit_->take(client, std::chrono::steady_clock::now());
+  if (wait > 0)
+    throw HttpError(kTooMany, "expected at most " + text(options_.rate) + " requests a second but found more",
+                    {}, static_cast<int64_t>(std::ceil(wait)));
+}
+
+void Router::check_deadline(const Request& request) const {
+  const std::string_view sent = request.header("X-Request-Timeout-Ms");
+  if (sent.empty()) return;
+  const std::optional<int64_t> most = number_in<int64_t>(sent);
+  if (!most || *most < 0)
+    throw HttpError(kRejected,
+                    "X-Request-Timeout-Ms: expected a number of milliseconds but found another value");
+  if (std::chrono::steady_clock::now() - request.began > std::chrono::milliseconds(*most))
+    throw HttpError(kTimeout, "expected an answer within " + text(*most) +
+                                  " ms but they had passed before it was computed");
+}
+
+// What describes the server rather than a model.
+Answer Router::operations(const Target& target) const {
+  const std::string& what = target.parts[0];
+  if (what == "version") return text_answer(MLCORE_VERSION);
+  const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
+  if (what == "openapi.json") return json_answer(openapi_document(*snapshot));
+  const ServerCounts counts{connections.load(), waiting.load(), refused_.load(),
+                            shed_.load(),       started_,       draining_.load()};
+  if (what == "metrics") return text_answer(metrics_text(*snapshot, counts));
+  return json_answer(status_document(*snapshot, counts, errors_));
 }
 
 Answer Router::manage(std::string_view name, std::string_view what) {

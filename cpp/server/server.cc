@@ -6,10 +6,11 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
+#include <csignal>
+#include <filesystem>
+#include <optional>
 
+#include "base/file.h"
 #include "base/status.h"
 #include "server/http_session.h"
 
@@ -69,88 +70,95 @@ class Listener {
   size_t next_ = 0;
 };
 
-// Looks at the model files every so often, on a thread of its own: a load takes longer than a request.
-class Reloader {
- public:
-  Reloader(ModelStore& store, std::chrono::milliseconds every) {
-    if (every.count() == 0) return;
-    thread_ = std::thread([this, &store, every] {
-      std::unique_lock lock(mutex_);
-      while (!stop_.wait_for(lock, every, [this] { return stopped_; })) {
-        lock.unlock();
-        store.refresh();
-        lock.lock();
-      }
-    });
-  }
-  ~Reloader() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopped_ = true;
-    }
-    stop_.notify_all();
-    if (thread_.joinable()) thread_.join();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable stop_;
-  bool stopped_ = false;
-  std::thread thread_;
-};
+// What a server that was killed has left behind; never a socket that somebody answers, nor another file.
+void remove_stale_socket(const std::string& path, asio::io_context& context) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::symlink_status(path, ignored);
+  if (!std::filesystem::exists(status)) return;
+  require(std::filesystem::is_socket(status), ErrorCode::io, "--unix: expected no file or an old socket at ",
+          quoted_path(path), " but found another file");
+  asio::local::stream_protocol::socket socket(context);
+  Code code;
+  socket.connect(asio::local::stream_protocol::endpoint(path), code);
+  require(code == asio::error::connection_refused, ErrorCode::io, "expected to listen on ", quoted_path(path),
+          " but found a server that does");
+  ::unlink(path.c_str());
+}
 
 }  // namespace
 
-void serve(ModelStore& store, Router& router, const ServerOptions& options,
-           const std::function<void(const std::string&)>& listening) {
-  const int count =
-      options.loops > 0 ? options.loops : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  std::vector<std::unique_ptr<Loop>> loops;
-  for (int i = 0; i < count; ++i)
-    loops.push_back(std::make_unique<Loop>(router, options.limits, options.max_depth, options.shows_values));
+// Destroyed before the loops, whose contexts they use.
+struct Server::Listeners {
+  std::optional<Listener<asio::ip::tcp>> tcp;
+  std::optional<Listener<asio::local::stream_protocol>> local;
+  std::optional<asio::signal_set> signals;
+};
 
+Server::Server(ModelStore& store, Router& router, const ServerOptions& options)
+    : store_(store), router_(router), options_(options), listeners_(std::make_unique<Listeners>()) {
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  for (int i = 0; i < (options.loops > 0 ? options.loops : cores); ++i)
+    loops_.push_back(
+        std::make_unique<Loop>(router, aside_, options_.limits, options.max_depth, options.shows_values));
   Code code;
   const asio::ip::address address = asio::ip::make_address(options.host, code);
   require(!code, ErrorCode::io, "--host: expected an address such as 127.0.0.1 but found ",
-          quoted(options.host));
-  std::unique_ptr<Listener<asio::ip::tcp>> tcp;
-  std::unique_ptr<Listener<asio::local::stream_protocol>> local;
+          mlcore::quoted(options.host));
   if (options.port || options.unix_path.empty()) {
     const uint16_t port = options.port.value_or(8080);
-    tcp = std::make_unique<Listener<asio::ip::tcp>>(loops, asio::ip::tcp::endpoint(address, port),
-                                                    options.host + ":" + text(int{port}));
-    tcp->start();
+    const std::string host = address.is_v6() ? "[" + options.host + "]" : options.host;
+    listeners_->tcp.emplace(loops_, asio::ip::tcp::endpoint(address, port), host + ":" + text(int{port}));
+    addresses_.push_back("http://" + host + ":" + text(int{listeners_->tcp->endpoint().port()}));
   }
   if (!options.unix_path.empty()) {
-    ::unlink(options.unix_path.c_str());
-    local = std::make_unique<Listener<asio::local::stream_protocol>>(
-        loops, asio::local::stream_protocol::endpoint(options.unix_path), options.unix_path);
-    local->start();
+    remove_stale_socket(options.unix_path, loops_.front()->context);
+    listeners_->local.emplace(loops_, asio::local::stream_protocol::endpoint(options.unix_path),
+                              options.unix_path);
+    unix_path_ = options.unix_path;
+    addresses_.push_back("unix:" + options.unix_path);
   }
+}
 
-  asio::signal_set signals(loops.front()->context, SIGTERM, SIGINT);
-  signals.async_wait([&](Code failed, int) {
-    if (failed) return;
-    router.drain();
-    if (tcp) tcp->stop();
-    if (local) local->stop();
-    const auto now = std::chrono::steady_clock::now();
-    for (const auto& loop : loops)
-      asio::post(loop->context, [&loop = *loop, linger = now + kLinger, end = now + options.drain_timeout] {
-        loop.drain(linger, end);
-      });
+Server::~Server() {
+  stop();
+  wait();
+}
+
+void Server::start() {
+  if (listeners_->tcp) listeners_->tcp->start();
+  if (listeners_->local) listeners_->local->start();
+  aside_.start([this] { store_.refresh(); }, options_.reload);
+  for (const std::unique_ptr<Loop>& loop : loops_) threads_.emplace_back([&loop = *loop] { loop.run(); });
+}
+
+void Server::stop_on_signals() {
+  listeners_->signals.emplace(loops_.front()->context, SIGTERM, SIGINT);
+  listeners_->signals->async_wait([this](Code failed, int) {
+    if (!failed) stop();
   });
+}
 
-  if (tcp)
-    listening("http://" + (address.is_v6() ? "[" + options.host + "]" : options.host) + ":" +
-              text(int{tcp->endpoint().port()}));
-  if (local) listening("unix:" + options.unix_path);
-  const Reloader reloader(store, options.reload);
-  std::vector<std::thread> threads;
-  for (size_t i = 1; i < loops.size(); ++i) threads.emplace_back([&loop = *loops[i]] { loop.run(); });
-  loops.front()->run();
-  for (std::thread& thread : threads) thread.join();
-  if (local) ::unlink(options.unix_path.c_str());
+void Server::stop() {
+  router_.drain();
+  const auto now = std::chrono::steady_clock::now();
+  // the listeners belong to the thread of the first loop
+  asio::post(loops_.front()->context, [this] {
+    if (listeners_->tcp) listeners_->tcp->stop();
+    if (listeners_->local) listeners_->local->stop();
+  });
+  for (const auto& loop : loops_)
+    asio::post(loop->context, [&loop = *loop, linger = now + kLinger, end = now + options_.drain_timeout] {
+      loop.drain(linger, end);
+    });
+}
+
+void Server::wait() {
+  for (std::thread& thread : threads_)
+    if (thread.joinable()) thread.join();
+  threads_.clear();
+  aside_.stop();
+  if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
+  unix_path_.clear();
 }
 
 }  // namespace mlcore::server

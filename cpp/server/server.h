@@ -6,7 +6,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
+#include <vector>
 
+#include "server/aside.h"
 #include "server/loop.h"
 #include "server/model_store.h"
 #include "server/router.h"
@@ -25,9 +28,37 @@ struct ServerOptions {
   ConnectionLimits limits;
 };
 
-// Serves until SIGTERM or SIGINT; `listening` is called with each address ("http://127.0.0.1:8080") once
-// requests are taken. Throws ErrorCode::io when an address cannot be had.
-void serve(ModelStore& store, Router& router, const ServerOptions& options,
-           const std::function<void(const std::string&)>& listening);
+class Server {
+ public:
+  // Takes the addresses. Throws ErrorCode::io when one cannot be had.
+  Server(ModelStore& store, Router& router, const ServerOptions& options);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // "http://127.0.0.1:8080", "unix:PATH".
+  const std::vector<std::string>& addresses() const { return addresses_; }
+  // Answers requests from now on, on threads of its own.
+  void start();
+  // SIGTERM and SIGINT stop it. To be called before `start`.
+  void stop_on_signals();
+  // Takes no more connections, answers what has begun; may be called from any thread, and again.
+  void stop();
+  // Until it has stopped.
+  void wait();
+
+ private:
+  struct Listeners;
+
+  ModelStore& store_;
+  Router& router_;
+  ServerOptions options_;
+  Aside aside_;
+  std::vector<std::unique_ptr<Loop>> loops_;
+  std::unique_ptr<Listeners> listeners_;
+  std::vector<std::string> addresses_;
+  std::string unix_path_;  // that is ours to remove
+  std::vector<std::thread> threads_;
+};
 
 }  // namespace mlcore::server

@@ -21,7 +21,7 @@ from mlcore.errors import (
 )
 from mlcore.model import Model, load
 from mlcore.paths import get_cmake_dir, get_include, get_library_dir, get_triton_backend_dir
-from mlcore.serving import get_server_path
+from mlcore.serving import get_server_path, serve
 
 __all__ = [
     "ArtifactError",
@@ -42,4 +42,5 @@ __all__ = [
     "get_server_path",
     "get_triton_backend_dir",
     "load",
+    "serve",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mlcore
 import pytest
-from mlcore.serving import Server, serve
+from mlcore.serving import ServerProcess, spawn
 
 HERE = str(Path(__file__).resolve().parent)
 
@@ -34,31 +34,33 @@ def saved(models: dict[str, mlcore.Model], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def server(saved: Path, models: dict[str, mlcore.Model], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    saved: Path, models: dict[str, mlcore.Model], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
     """`mixed` and `value` from a folder of versions, the others from their files."""
     folder = tmp_path_factory.mktemp("repository")
     for name in ("mixed", "value"):
         (folder / name / "1").mkdir(parents=True)
         models[name].save(folder / name / "1" / "model.mlc")
     files = [saved / f"{name}.mlc" for name in models if name not in ("mixed", "value")]
-    with serve(folder, *files, manage=True, loops=2, default_model="value") as server:
+    with spawn(folder, *files, manage=True, loops=2, default_model="value") as server:
         yield server
         assert server.returncode is None, server.log
     assert server.returncode == 0, server.log
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[Client]:
+def client(server: ServerProcess) -> Iterator[Client]:
     with Client(server) as client:
         yield client
 
 
 @pytest.fixture
-def start(request: pytest.FixtureRequest) -> Callable[..., Server]:
+def start(request: pytest.FixtureRequest) -> Callable[..., ServerProcess]:
     """Start a server of this test's own; it must end well when the test does."""
 
-    def start(*models: object, **options: object) -> Server:
-        server = serve(*(str(model) for model in models), **options)  # type: ignore[arg-type]
+    def start(*models: object, **options: object) -> ServerProcess:
+        server = spawn(*(str(model) for model in models), **options)  # type: ignore[arg-type]
 
         def stop() -> None:
             assert server.close() == 0, server.log

@@ -13,7 +13,7 @@ from typing import Any
 
 import mlcore
 import numpy as np
-from mlcore.serving import Server
+from mlcore.serving import ServerProcess
 
 __all__ = ["Answer", "Client", "assert_same", "exchange", "responses", "v2_binary", "v2_json", "v2_outputs"]
 
@@ -62,7 +62,7 @@ class _UnixConnection(http.client.HTTPConnection):
 class Client:
     """One connection that is kept alive."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ServerProcess) -> None:
         self.connection = (
             _UnixConnection(server.url.removeprefix("unix:"))
             if server.port is None
@@ -109,7 +109,7 @@ class Client:
 # -- raw bytes --------------------------------------------------------------------------------------------------
 
 
-def exchange(server: Server, *parts: bytes, pause: float = 0.0, timeout: float = TIMEOUT) -> bytes:
+def exchange(server: ServerProcess, *parts: bytes, pause: float = 0.0, timeout: float = TIMEOUT) -> bytes:
     """Send the parts and read until the server closes; TimeoutError when it does not."""
     assert server.port is not None
     with socket.create_connection(("127.0.0.1", server.port), timeout=timeout) as sock:

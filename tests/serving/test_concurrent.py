@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import mlcore
 from cases import scale
-from mlcore.serving import Server
+from mlcore.serving import ServerProcess
 from serving_client import Client, exchange, responses
 from serving_models import ROWS
 
@@ -16,7 +16,7 @@ CLIENTS = 8
 REQUESTS = scale(400)
 
 
-def _ask(server: Server, client_number: int) -> int:
+def _ask(server: ServerProcess, client_number: int) -> int:
     """Send tagged requests of every kind, good and bad, over one connection; gives how many were answered."""
     choose = random.Random(client_number)
     with Client(server) as client:
@@ -49,12 +49,12 @@ def _ask(server: Server, client_number: int) -> int:
     return REQUESTS
 
 
-def test_nothing_is_mixed_up(server: Server) -> None:
+def test_nothing_is_mixed_up(server: ServerProcess) -> None:
     with ThreadPoolExecutor(CLIENTS) as pool:
         assert sum(pool.map(lambda number: _ask(server, number), range(CLIENTS))) == CLIENTS * REQUESTS
 
 
-def test_pipelines_side_by_side(server: Server) -> None:
+def test_pipelines_side_by_side(server: ServerProcess) -> None:
     """Hundreds of requests in one piece on each of several connections."""
 
     def ask(number: int) -> None:
@@ -73,7 +73,7 @@ def test_pipelines_side_by_side(server: Server) -> None:
         list(pool.map(ask, range(4)))
 
 
-def test_the_same_bytes_whoever_else_asks(server: Server, models: dict[str, mlcore.Model]) -> None:
+def test_the_same_bytes_whoever_else_asks(server: ServerProcess, models: dict[str, mlcore.Model]) -> None:
     with Client(server) as client:
         alone = client.rows("mixed", ROWS * 20).body
 

@@ -12,7 +12,7 @@ from cases import scale
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlcore.errors import InputError
-from mlcore.serving import Server
+from mlcore.serving import ServerProcess
 from serving_client import Client, assert_same, v2_json, v2_outputs
 from serving_models import KEYS, answers
 
@@ -57,7 +57,9 @@ def _in_process(model: mlcore.Model, rows: list[dict[str, Any]]) -> dict[str, np
 
 @EXAMPLES
 @given(rows=st.lists(ROW, min_size=1, max_size=5), plain=st.booleans())
-def test_rows_and_v2(server: Server, models: dict[str, mlcore.Model], rows: list[dict[str, Any]], plain: bool) -> None:
+def test_rows_and_v2(
+    server: ServerProcess, models: dict[str, mlcore.Model], rows: list[dict[str, Any]], plain: bool
+) -> None:
     expected = _in_process(models["mixed"], rows)
     with Client(server) as client:
         text = json.dumps(
@@ -83,7 +85,7 @@ def test_rows_and_v2(server: Server, models: dict[str, mlcore.Model], rows: list
     values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=6), digits=st.integers(1, 25)
 )
 def test_decimals_of_any_length(
-    server: Server, models: dict[str, mlcore.Model], values: list[float], digits: int
+    server: ServerProcess, models: dict[str, mlcore.Model], values: list[float], digits: int
 ) -> None:
     """However many digits a number is written with, it is the nearest double."""
     texts = [f"{value:.{digits}e}" for value in values]

@@ -13,7 +13,7 @@ import mlcore
 import numpy as np
 import pandas as pd
 import pytest
-from mlcore.serving import Server
+from mlcore.serving import ServerProcess
 from serving_client import Client, assert_same, v2_binary, v2_json, v2_outputs
 from serving_models import EMPTY, MATRIX, ROWS, WORDS, answers, frame_of
 
@@ -338,7 +338,7 @@ def test_compressed_bodies(client: Client, models: Models, coding: str) -> None:
     assert_same("predict", [row["predict"] for row in answer.json["rows"]], expected)
 
 
-def test_chunked_bodies(server: Server, client: Client, models: Models) -> None:
+def test_chunked_bodies(server: ServerProcess, client: Client, models: Models) -> None:
     text = json.dumps(ROWS).encode()
     client.connection.request(
         "POST", "/v1/models/value/rows", iter([text[:7], text[7:100], text[100:]]), encode_chunked=True,

@@ -14,7 +14,7 @@ from typing import Any
 
 import mlcore
 import pytest
-from mlcore.serving import Server, serve
+from mlcore.serving import ServerProcess, spawn
 from serving_client import Client, exchange, responses
 from serving_models import WORDS
 
@@ -23,11 +23,11 @@ ROW = WORDS[0]
 
 
 @pytest.fixture(scope="module")
-def small(saved: Path) -> Iterator[Server]:
+def small(saved: Path) -> Iterator[ServerProcess]:
     """A server with small limits."""
     options: dict[str, Any] = {"max_body": BODY, "max_header": 4096, "max_rows": 100, "max_depth": 6}
     times: dict[str, Any] = {"header_timeout": 1, "read_timeout": 1, "idle_timeout": 2}
-    with serve(saved / "words.mlc", saved / "bare.mlc", loops=1, **options, **times) as server:
+    with spawn(saved / "words.mlc", saved / "bare.mlc", loops=1, **options, **times) as server:
         yield server
         with Client(server) as client:
             assert client.rows("words", [ROW]).status == 200  # after all that it still answers
@@ -39,7 +39,7 @@ def _post(size: int, *, close: bool = True, path: str = "/v1/models/words/rows")
     return f"{head}{more}Content-Length: {size}\r\n\r\n".encode()
 
 
-def test_a_body_up_to_the_limit(small: Server) -> None:
+def test_a_body_up_to_the_limit(small: ServerProcess) -> None:
     text = json.dumps([ROW]).encode()
     with Client(small) as client:
         assert client.post("/v1/models/words/rows", text.ljust(BODY)).status == 200
@@ -50,13 +50,13 @@ def test_a_body_up_to_the_limit(small: Server) -> None:
 
 
 @pytest.mark.parametrize("size", [BODY + 1, 2**31, 2**32, 2**63 - 1])
-def test_a_long_body_is_refused_before_it_comes(small: Server, size: int) -> None:
+def test_a_long_body_is_refused_before_it_comes(small: ServerProcess, size: int) -> None:
     (answer,) = responses(exchange(small, _post(size)))
     assert answer.status == 413
     assert answer.error
 
 
-def test_chunks_are_counted(small: Server) -> None:
+def test_chunks_are_counted(small: ServerProcess) -> None:
     head = _post(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked").replace(b"Connection: close\r\n", b"")
     chunk = b"1000\r\n" + b" " * 4096 + b"\r\n"
     (answer,) = responses(exchange(small, head, *[chunk] * 200))
@@ -76,7 +76,7 @@ def test_chunks_are_counted(small: Server) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_a_bomb_does_not_unfold(small: Server, coding: str) -> None:
+def test_a_bomb_does_not_unfold(small: ServerProcess, coding: str) -> None:
     """A megabyte that becomes a gigabyte: refused by its length, or as soon as it has unfolded to the limit."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31 if coding == "gzip" else 15)
     zeros = b" " * 2**20
@@ -92,7 +92,7 @@ def test_a_bomb_does_not_unfold(small: Server, coding: str) -> None:
         assert _resident(small) - before < 16 * 2**20
 
 
-def test_a_bomb_against_the_usual_limits(client: Client, server: Server) -> None:
+def test_a_bomb_against_the_usual_limits(client: Client, server: ServerProcess) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     first, again = (packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     bomb = first + again * 1000  # the checksum at its end is never reached
@@ -103,7 +103,7 @@ def test_a_bomb_against_the_usual_limits(client: Client, server: Server) -> None
     assert _resident(server) - before < 200 * 2**20
 
 
-def _resident(server: Server) -> int:
+def _resident(server: ServerProcess) -> int:
     for line in Path(f"/proc/{server.process.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -111,7 +111,7 @@ def _resident(server: Server) -> int:
 
 
 @pytest.mark.parametrize("cut", [0, 5, 12, -1, -5])
-def test_damaged_compression(small: Server, cut: int) -> None:
+def test_damaged_compression(small: ServerProcess, cut: int) -> None:
     packed = bytearray(gzip.compress(json.dumps([ROW]).encode()))
     if cut >= 0:
         del packed[cut:]
@@ -125,7 +125,7 @@ def test_damaged_compression(small: Server, cut: int) -> None:
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "gzip, br", "x"])
-def test_other_codings(small: Server, coding: str) -> None:
+def test_other_codings(small: ServerProcess, coding: str) -> None:
     with Client(small) as client:
         answer = client.post("/v1/models/words/rows", b"[]", Content_Encoding=coding)
         assert answer.status == 415, answer
@@ -137,7 +137,7 @@ def test_other_codings(small: Server, coding: str) -> None:
     ["[" * 7, "[" * 50_000, '{"a":' * 7 + "1" + "}" * 7, "[" * 40_000 + "]" * 40_000, '[{"amount": [[[[[1]]]]]}]'],
     ids=["7 open", "50,000 open", "objects", "closed", "in a value"],
 )
-def test_depth(small: Server, text: str) -> None:
+def test_depth(small: ServerProcess, text: str) -> None:
     with Client(small) as client:
         for path in (
             "/v1/models/words/rows",
@@ -150,7 +150,7 @@ def test_depth(small: Server, text: str) -> None:
             assert "6" in answer.error
 
 
-def test_rows_up_to_the_limit(small: Server) -> None:
+def test_rows_up_to_the_limit(small: ServerProcess) -> None:
     with Client(small) as client:
         assert client.rows("words", [ROW] * 100).status == 200
         tensor = {"name": "X", "datatype": "FP32", "shape": [101, 4], "data": [0] * 404}
@@ -176,39 +176,39 @@ def test_rows_up_to_the_limit(small: Server) -> None:
     ],
     ids=["header", "target", "headers", "method"],
 )
-def test_a_long_head(small: Server, head: bytes) -> None:
+def test_a_long_head(small: ServerProcess, head: bytes) -> None:
     (answer,) = responses(exchange(small, head))
     assert answer.status in (400, 431), answer
     if b"X: " in head or b"A: b" in head:
         assert answer.status == 431
 
 
-def _slow(server: Server, *parts: bytes, pause: float) -> tuple[list[int], float]:
+def _slow(server: ServerProcess, *parts: bytes, pause: float) -> tuple[list[int], float]:
     start = time.monotonic()
     found = responses(exchange(server, *parts, pause=pause, timeout=10))
     return [answer.status for answer in found], time.monotonic() - start
 
 
-def test_a_slow_head(small: Server) -> None:
+def test_a_slow_head(small: ServerProcess) -> None:
     """A byte now and then does not keep a connection open."""
     statuses, seconds = _slow(small, *[bytes([c]) for c in b"GET /ping HTTP/1.1\r\n"], pause=0.1)
     assert statuses in ([], [408])
     assert seconds < 5
 
 
-def test_a_slow_body(small: Server) -> None:
+def test_a_slow_body(small: ServerProcess) -> None:
     statuses, seconds = _slow(small, _post(50), *[b" "] * 20, pause=0.1)
     assert statuses == [408]
     assert seconds < 5
 
 
-def test_a_body_that_never_comes(small: Server) -> None:
+def test_a_body_that_never_comes(small: ServerProcess) -> None:
     statuses, seconds = _slow(small, _post(50), pause=0)
     assert statuses == [408]
     assert 0.5 < seconds < 5
 
 
-def test_a_connection_without_requests(small: Server) -> None:
+def test_a_connection_without_requests(small: ServerProcess) -> None:
     statuses, seconds = _slow(small, b"", pause=0)
     assert statuses in ([], [408])
     assert seconds < 6
@@ -217,7 +217,7 @@ def test_a_connection_without_requests(small: Server) -> None:
     assert 1 < seconds < 6
 
 
-def test_connections_up_to_the_limit(start: Callable[..., Server], saved: Path) -> None:
+def test_connections_up_to_the_limit(start: Callable[..., ServerProcess], saved: Path) -> None:
     """One too many is closed, perhaps with a 503; when another has gone there is room again."""
     server = start(saved / "words.mlc", max_connections=4, loops=1)
     assert server.port is not None
@@ -243,7 +243,7 @@ def test_connections_up_to_the_limit(start: Callable[..., Server], saved: Path) 
         client.__exit__()
 
 
-def test_a_client_that_does_not_read(small: Server, models: dict[str, mlcore.Model]) -> None:
+def test_a_client_that_does_not_read(small: ServerProcess, models: dict[str, mlcore.Model]) -> None:
     """It is dropped in the end, and nobody else notices."""
     assert small.port is not None
     text = json.dumps({"rows": [ROW] * 100, "outputs": ["predict", "predict_proba", "transform", "margin"]}).encode()
@@ -260,7 +260,7 @@ def test_a_client_that_does_not_read(small: Server, models: dict[str, mlcore.Mod
         assert time.monotonic() - start < 1
 
 
-def test_clients_that_go_away(small: Server) -> None:
+def test_clients_that_go_away(small: ServerProcess) -> None:
     """In the head, in the body, before the answer; softly and with a reset."""
     assert small.port is not None
     text = json.dumps([ROW] * 50).encode()

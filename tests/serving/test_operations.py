@@ -21,13 +21,13 @@ import pandas as pd
 import pytest
 from mlcore.cli import main
 from mlcore.errors import MlcoreError
-from mlcore.serving import Server, serve
+from mlcore.serving import ServerProcess, spawn
 from serving_client import Client, assert_same, exchange, responses
 from serving_models import ROWS, WORDS, answers
 from sklearn.linear_model import LinearRegression
 
 Models = dict[str, mlcore.Model]
-Start = Callable[..., Server]
+Start = Callable[..., ServerProcess]
 SOON = {"reload_seconds": 0.1}
 
 
@@ -359,7 +359,7 @@ def test_the_first_answer_comes_within_a_second(saved: Path) -> None:
     times = []
     for _ in range(3):
         began = time.monotonic()
-        with serve(saved / "mixed.mlc") as server, Client(server) as client:
+        with spawn(saved / "mixed.mlc") as server, Client(server) as client:
             assert client.rows("mixed", ROWS).status == 200
             times.append(time.monotonic() - began)
     assert min(times) < 1, times
@@ -388,7 +388,7 @@ def test_a_bad_start_says_why(tmp_path: Path, model: str) -> None:
         "empty folder": [tmp_path / "folder"],
     }[model]
     with pytest.raises(MlcoreError, match="the server did not start") as caught:
-        serve(*arguments)
+        spawn(*arguments)
     if model in ("missing", "damaged"):
         assert f"{model}.mlc" in str(caught.value)
 
@@ -410,19 +410,19 @@ def test_a_bad_start_says_why(tmp_path: Path, model: str) -> None:
 )
 def test_bad_options_are_named(saved: Path, option: str, value: Any) -> None:
     with pytest.raises(MlcoreError, match="the server did not start") as caught:
-        serve(saved / "words.mlc", **{option: value})
+        spawn(saved / "words.mlc", **{option: value})
     flag = option.replace("_", "-")
     assert flag in str(caught.value), str(caught.value)
 
 
-def test_a_port_that_is_taken(saved: Path, server: Server) -> None:
+def test_a_port_that_is_taken(saved: Path, server: ServerProcess) -> None:
     with pytest.raises(MlcoreError, match=str(server.port)):
-        serve(saved / "words.mlc", port=server.port or 0)
+        spawn(saved / "words.mlc", port=server.port or 0)
 
 
 def test_sigterm_answers_what_has_begun(saved: Path) -> None:
     """Whole requests, requests of which half has come, and pipelined ones."""
-    with serve(saved / "mixed.mlc", loops=2) as server:
+    with spawn(saved / "mixed.mlc", loops=2) as server:
         assert server.port is not None
         text = json.dumps(ROWS * 200).encode()
         head = f"POST /v1/models/mixed/rows HTTP/1.1\r\nHost: a\r\nContent-Length: {len(text)}\r\n"
@@ -455,7 +455,7 @@ def test_sigterm_answers_what_has_begun(saved: Path) -> None:
 
 
 def test_the_drain_has_an_end(saved: Path) -> None:
-    with serve(saved / "words.mlc", drain_timeout=1) as server:
+    with spawn(saved / "words.mlc", drain_timeout=1) as server:
         assert server.port is not None
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
             sock.sendall(b"POST /v1/models/words/rows HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n ")
@@ -511,6 +511,6 @@ def test_only_what_was_given_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_path_of_a_build_without_a_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("mlcore.serving._EXECUTABLE", tmp_path / "mlcore-server")
+    monkeypatch.setattr("mlcore.serving.process._EXECUTABLE", tmp_path / "mlcore-server")
     with pytest.raises(MlcoreError, match=r"expected the server at .* but found none: .*make dev"):
         mlcore.get_server_path()

@@ -10,7 +10,7 @@ from typing import Any
 import mlcore
 import pandas as pd
 import pytest
-from mlcore.serving import Server
+from mlcore.serving import ServerProcess
 from serving_client import Client, v2_binary, v2_json
 from serving_models import ROWS
 from sklearn.preprocessing import OneHotEncoder
@@ -347,7 +347,7 @@ def test_csv_that_does_not_fit(client: Client, text: str, words: list[str]) -> N
 
 @pytest.mark.parametrize("shown", [False, True])
 def test_what_a_step_refuses_is_shown_on_demand_alone(
-    start: Callable[..., Server], tmp_path: Path, shown: bool
+    start: Callable[..., ServerProcess], tmp_path: Path, shown: bool
 ) -> None:
     frame = pd.DataFrame({"city": ["Oslo", "Rome"] * 4})
     encoder = OneHotEncoder(handle_unknown="error", sparse_output=False).fit(frame)

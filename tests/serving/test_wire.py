@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from mlcore.serving import Server
+from mlcore.serving import ServerProcess
 from serving_client import Client, exchange, responses
 from serving_models import WORDS
 
@@ -83,7 +83,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_messages_end_the_connection(server: Server, name: str) -> None:
+def test_malformed_messages_end_the_connection(server: ServerProcess, name: str) -> None:
     """One answer, 400 (or what says more), and nothing that came behind is looked at."""
     (answer,) = responses(exchange(server, MALFORMED[name] + NEXT * 2))
     assert answer.status in (400, 411, 413, 501, 505), answer
@@ -128,7 +128,7 @@ TARGETS = [
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_paths_are_taken_as_they_are(server: Server, target: bytes) -> None:
+def test_paths_are_taken_as_they_are(server: ServerProcess, target: bytes) -> None:
     request = _post(LENGTH, b"Connection: close", first=b"POST " + target + b" HTTP/1.1")
     (answer,) = responses(exchange(server, request))
     assert answer.status in (400, 404, 405), answer
@@ -137,11 +137,11 @@ def test_paths_are_taken_as_they_are(server: Server, target: bytes) -> None:
         assert answer.status == 404
 
 
-def test_a_query_is_not_looked_at(server: Server, client: Client) -> None:
+def test_a_query_is_not_looked_at(server: ServerProcess, client: Client) -> None:
     assert client.post("/v1/models/words/rows?a=b", BODY).status == 200
 
 
-def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+def test_pipelined_requests_are_answered_in_order(server: ServerProcess) -> None:
     rows = [{"amount": float(index), "rate": 1} for index in range(50)]
     parts = []
     for row in rows:
@@ -158,7 +158,7 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     assert len(set(answered)) == 50
 
 
-def test_any_cut_of_a_request(server: Server) -> None:
+def test_any_cut_of_a_request(server: ServerProcess) -> None:
     """The bytes of a request and of the one behind it may arrive in any pieces."""
     whole = _chunks(CHUNKS) + _post(LENGTH, b"Connection: close")
     for size in (1, 2, 7, 64, 1000):
@@ -168,14 +168,14 @@ def test_any_cut_of_a_request(server: Server) -> None:
         assert found[0].body == found[1].body
 
 
-def test_chunks_as_they_may_be(server: Server) -> None:
+def test_chunks_as_they_may_be(server: ServerProcess) -> None:
     split = b"1;a=b\r\n" + BODY[:1] + b"\r\n%X\r\n" % (len(BODY) - 1) + BODY[1:] + b"\r\n000\r\n\r\n"
     for body in (CHUNKS, split):
         found = responses(exchange(server, _chunks(body) + NEXT.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
         assert [answer.status for answer in found] == [200, 200], body
 
 
-def test_keep_alive_and_close(server: Server) -> None:
+def test_keep_alive_and_close(server: ServerProcess) -> None:
     old = b"GET /ping HTTP/1.0\r\n\r\n"
     assert [one.status for one in responses(exchange(server, old))] == [200]
     kept = b"GET /ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
@@ -185,13 +185,13 @@ def test_keep_alive_and_close(server: Server) -> None:
     assert answer.headers["connection"].lower() == "close"
 
 
-def test_a_refusal_of_the_body_keeps_the_connection(server: Server) -> None:
+def test_a_refusal_of_the_body_keeps_the_connection(server: ServerProcess) -> None:
     bad = _post(b"Content-Length: 3", body=b"[{]")
     last = _post(LENGTH, b"Connection: close")
     assert [answer.status for answer in responses(exchange(server, bad + bad + last))] == [400, 400, 200]
 
 
-def test_expect_continue(server: Server) -> None:
+def test_expect_continue(server: ServerProcess) -> None:
     request = _post(LENGTH, b"Expect: 100-continue", b"Connection: close", body=b"")
     raw = exchange(server, request, BODY, pause=0.3)
     head, _, rest = raw.partition(b"\r\n\r\n")
@@ -199,7 +199,7 @@ def test_expect_continue(server: Server) -> None:
     assert [answer.status for answer in responses(rest)] == [200]
 
 
-def test_head_has_no_body(server: Server) -> None:
+def test_head_has_no_body(server: ServerProcess) -> None:
     for path in (b"/ping", b"/v2", b"/v2/models/words", b"/nothing"):
         request = b"HEAD " + path + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         raw = exchange(server, request)
@@ -238,7 +238,7 @@ def test_methods_and_routes(client: Client, method: str, path: str, status: int)
         assert method not in answer.headers["allow"].split(", ")
 
 
-def test_a_post_without_a_length_has_no_body(server: Server) -> None:
+def test_a_post_without_a_length_has_no_body(server: ServerProcess) -> None:
     """As `curl -X POST` sends it."""
     (answer,) = responses(exchange(server, _post(b"Connection: close", body=b"")))
     assert answer.status == 400, answer

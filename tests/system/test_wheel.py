@@ -29,7 +29,7 @@ def package(bare_python: Path) -> Path:
 
 def libraries(package: Path) -> list[Path]:
     found = [*sorted(package.glob("*.so")), package / "backends" / "mlcore" / "libtriton_mlcore.so"]
-    assert [path.name.split(".")[0] for path in found] == ["_core", "libmlcore", "libtriton_mlcore"]
+    assert [path.name.split(".")[0] for path in found] == ["_core", "_server", "libmlcore", "libtriton_mlcore"]
     assert set(package.rglob("*.so")) == set(found)
     return found
 
@@ -49,9 +49,9 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     config = {f"mlcore/cmake/mlcore-config{part}.cmake" for part in ("", "-version")}
     expected |= {"mlcore/include/mlcore.h", *config}
     info = {name for name in names if re.match(r"mlcore-[^/]+\.dist-info/", name)}
-    libraries = r"mlcore/(libmlcore\.so|_core\.cpython-[\w-]+\.so|backends/mlcore/libtriton_mlcore\.so)"
+    libraries = r"mlcore/(libmlcore\.so|_(core|server)\.cpython-[\w-]+\.so|backends/mlcore/libtriton_mlcore\.so)"
     built = {name for name in names if re.fullmatch(libraries, name) or name == "mlcore/bin/mlcore-server"}
-    assert len(built) == 4
+    assert len(built) == 5
     assert set(names) - info - built == expected
     assert any(name.endswith("licenses/LICENSE") for name in info)
 
@@ -91,13 +91,14 @@ def test_needs_no_library_that_is_not_there(package: Path) -> None:
 
 
 def test_shows_its_own_names_only(package: Path) -> None:
-    core, library, backend = libraries(package)
+    core, server, library, backend = libraries(package)
 
     def names(path: Path) -> set[str]:
         listed = run(["nm", "--dynamic", "--defined-only", "--demangle", path]).splitlines()
         return {line.split(maxsplit=2)[2] for line in listed}
 
     assert names(core) == {"PyInit__core"}
+    assert names(server) == {"PyInit__server"}
     assert all(name.startswith("TRITONBACKEND_") for name in names(backend))
     # the server has these; nothing else is left open, and no library of the server's is asked for
     undefined = run(["nm", "--dynamic", "--undefined-only", "--demangle", backend]).splitlines()

@@ -7,17 +7,19 @@ import signal
 import subprocess
 import threading
 from collections import deque
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from mlcore.errors import MlcoreError
 
-__all__ = ["Server", "get_server_path", "serve"]
+__all__ = ["ServerProcess", "arguments_of", "get_server_path", "spawn"]
 
-_EXECUTABLE = Path(__file__).absolute().parent / "bin" / "mlcore-server"
+_EXECUTABLE = Path(__file__).absolute().parent.parent / "bin" / "mlcore-server"
 _GREETING = "listening on "
 _LOG_LINES = 10_000
+Option = str | os.PathLike[str] | float | bool | None
 
 
 def get_server_path() -> str:
@@ -45,8 +47,8 @@ def get_server_path() -> str:
     return str(_EXECUTABLE)
 
 
-class Server:
-    """A running ``mlcore-server``. A context manager; `serve` makes one.
+class ServerProcess:
+    """A running ``mlcore-server``. A context manager; `spawn` makes one.
 
     Attributes
     ----------
@@ -124,7 +126,7 @@ class Server:
                 self.process.kill()
         return self._collect()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> ServerProcess:
         return self
 
     def __exit__(
@@ -134,7 +136,7 @@ class Server:
 
     def __repr__(self) -> str:
         state = "running" if self.process.poll() is None else f"ended with {self.process.returncode}"
-        return f"<mlcore.serving.Server {self.url} {state}>"
+        return f"<mlcore.serving.ServerProcess {self.url} {state}>"
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -168,13 +170,24 @@ class Server:
         return code
 
 
-def serve(
+def arguments_of(models: Iterable[str | os.PathLike[str]], options: Mapping[str, Option]) -> list[str]:
+    """The command line of these models and options; None and False leave an option out."""
+    arguments = [os.fspath(model) for model in models]
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            arguments.append(flag)
+        elif value is not None and value is not False:
+            arguments += [flag, os.fspath(value) if isinstance(value, os.PathLike) else str(value)]
+    return arguments
+
+
+def spawn(
     *models: str | os.PathLike[str],
     port: int = 0,
-    host: str = "127.0.0.1",
     start_timeout: float = 60.0,
-    **options: str | os.PathLike[str] | float | bool | None,
-) -> Server:
+    **options: Option,
+) -> ServerProcess:
     """Start ``mlcore-server`` as a child process and wait until it listens.
 
     Parameters
@@ -183,8 +196,6 @@ def serve(
         ``.mlc`` files, or folders of ``<name>/<version>/model.mlc``.
     port : int, default=0
         The port; 0 takes one that is free.
-    host : str, default="127.0.0.1"
-        The address to listen on.
     start_timeout : float, default=60
         Seconds in which it must listen.
     **options
@@ -193,13 +204,17 @@ def serve(
 
     Returns
     -------
-    Server
+    ServerProcess
         Use it as a context manager, or call its `close`.
 
     Raises
     ------
     MlcoreError
         If it does not start; the message has what it printed.
+
+    See Also
+    --------
+    mlcore.serve : The same inside this process.
 
     Examples
     --------
@@ -208,17 +223,10 @@ def serve(
     >>> from sklearn.linear_model import LinearRegression
     >>> path = os.path.join(tempfile.mkdtemp(), "line.mlc")
     >>> mlcore.compile(LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])).save(path)
-    >>> with mlcore.serving.serve(path) as server, urlopen(f"{server.url}/v2/health/ready") as answer:
+    >>> with mlcore.serving.spawn(path) as server, urlopen(f"{server.url}/v2/health/ready") as answer:
     ...     answer.status
     200
     """
-    arguments = [os.fspath(model) for model in models]
     if options.get("unix") is None:
-        arguments += ["--port", str(port), "--host", host]
-    for name, value in options.items():
-        flag = "--" + name.replace("_", "-")
-        if value is True:
-            arguments.append(flag)
-        elif value is not None and value is not False:
-            arguments += [flag, os.fspath(value) if isinstance(value, os.PathLike) else str(value)]
-    return Server(arguments, start_timeout=start_timeout)
+        options["port"] = port
+    return ServerProcess(arguments_of(models, options), start_timeout=start_timeout)

@@ -1,0 +1,16 @@
+"""The HTTP server as a library. Use mlcore.serve; the names here may change."""
+
+from collections.abc import Sequence
+from typing import final
+
+@final
+class Server:
+    def __init__(self, arguments: Sequence[str]) -> None: ...
+    @property
+    def addresses(self) -> list[str]: ...
+    @property
+    def refused(self) -> list[tuple[str, str]]: ...
+    def answer(
+        self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> tuple[int, str, list[tuple[str, str]], bytes]: ...
+    def stop(self) -> None: ...
