@@ -103,7 +103,6 @@ std::optional<uint8_t> put_json(const JsonValue& value, const ColumnSpec& spec, 
 
 void JsonTable::begin(const Served& served) {
   served_ = &served;
-  missing_ = 0;
   needed_ = static_cast<size_t>(std::ranges::count(served.model->used_columns(), true));
   const std::vector<ColumnSpec>& schema = served.model->program().schema;
   columns_.resize(schema.size());
@@ -146,7 +145,6 @@ void JsonTable::put(uint32_t index, int64_t row, const JsonValue& value) {
          value.kind == JsonKind::array || value.kind == JsonKind::object ? "" : " that it does not hold");
   column.kinds[static_cast<size_t>(row)] = *kind;
   column.gaps |= *kind != 0;
-  missing_ += *kind != 0 ? 1 : 0;
 }
 
 // Names every column that the model reads and `sent` does not have.

@@ -28,7 +28,6 @@ class JsonTable {
   Batch split(const Served& served, JsonRef names, JsonRef data, int64_t max_rows);
   Batch instances(const Served& served, JsonRef list, int64_t max_rows);
 
-  int64_t missing() const { return missing_; }  // values of the last table
   // Gives back what is more than an ordinary table needs.
   void trim();
 
@@ -52,8 +51,7 @@ class JsonTable {
 
   const Served* served_ = nullptr;
   std::vector<Column> columns_;
-  int64_t room_ = 0;  // rows that the columns have memory for
-  int64_t missing_ = 0;
+  int64_t room_ = 0;   // rows that the columns have memory for
   size_t needed_ = 0;  // columns that the model reads
 };
 

@@ -35,6 +35,39 @@ void latencies(std::string& out, const std::string& name, const ModelCounts& cou
   sample(out, "mlcore_request_seconds_count", name, "", text(size_t{total}));
 }
 
+// Of the highest version: another one starts from zero again.
+void each_column(std::string& out, const Snapshot& snapshot) {
+  using Column = ColumnWatch::Column;
+  head(out, "mlcore_column_rows_total", "counter",
+       "Rows whose columns were looked at: of requests with many, a part.");
+  for (const auto& [name, versions] : snapshot.models)
+    sample(out, "mlcore_column_rows_total", name, "", text(size_t{versions.rbegin()->second->watch->rows()}));
+  const auto counter = [&](std::string_view metric, std::string_view help, const auto& applies,
+                           const auto& count) {
+    head(out, metric, "counter", help);
+    for (const auto& [name, versions] : snapshot.models) {
+      const ColumnWatch& watch = *versions.rbegin()->second->watch;
+      for (const Column& column : watch.columns()) {
+        if (!applies(column)) continue;
+        std::string label = ",column=";
+        append_text(label, watch.name_of(column));
+        sample(out, metric, name, label, text(size_t{load(count(column))}));
+      }
+    }
+  };
+  counter(
+      "mlcore_column_missing_total", "Missing values, by column.", [](const Column&) { return true; },
+      [](const Column& column) -> const auto& { return column.missing; });
+  counter(
+      "mlcore_column_unseen_total", "Categories that no encoder of the model knows, by column.",
+      [](const Column& column) { return column.has_keys; },
+      [](const Column& column) -> const auto& { return column.unseen; });
+  counter(
+      "mlcore_column_out_of_range_total", "Numbers outside the range of the sample, by column.",
+      [](const Column& column) { return column.has_range; },
+      [](const Column& column) -> const auto& { return column.outside; });
+}
+
 void of_server(std::string& out, const ServerCounts& counts) {
   const auto one = [&](std::string_view name, std::string_view type, std::string_view help,
                        const std::string& value) {
@@ -70,10 +103,7 @@ std::string metrics_text(const Snapshot& snapshot, const ServerCounts& counts) {
   each([&](const std::string& name, const Served& served) {
     sample(out, "mlcore_rows_total", name, "", text(size_t{load(served.counts->rows)}));
   });
-  head(out, "mlcore_missing_values_total", "counter", "Missing values in rows that came as JSON or CSV.");
-  each([&](const std::string& name, const Served& served) {
-    sample(out, "mlcore_missing_values_total", name, "", text(size_t{load(served.counts->missing)}));
-  });
+  each_column(out, snapshot);
   head(out, "mlcore_request_seconds", "histogram", "From the first byte of a request to its answer.");
   each([&](const std::string& name, const Served& served) { latencies(out, name, *served.counts); });
   head(out, "mlcore_model_loaded_timestamp_seconds", "gauge", "When the version was loaded.");

@@ -178,7 +178,6 @@ Answer Router::answer(const Request& request, Workbench& bench) {
     counts.by_class[std::min(out.status / 100, 5)].fetch_add(1, std::memory_order_relaxed);
     counts.latency[bucket].fetch_add(1, std::memory_order_relaxed);
     counts.nanoseconds.fetch_add(static_cast<uint64_t>(elapsed.count()), std::memory_order_relaxed);
-    counts.missing.fetch_add(static_cast<uint64_t>(bench.table.missing()), std::memory_order_relaxed);
   } else {
     refused_.fetch_add(1, std::memory_order_relaxed);
   }

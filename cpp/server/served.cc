@@ -20,7 +20,9 @@ Served::Served(std::string name_, int64_t version_, std::string path_, std::shar
   digest = digest_of(file.span());
   const std::shared_ptr<Model> own = [&] {
     try {
-      return std::make_shared<Model>(decode_artifact(file.span()));
+      auto loading = std::make_shared<Model>(decode_artifact(file.span()));
+      watch = std::make_unique<ColumnWatch>(*loading);
+      return loading;
     } catch (const Error& error) {
       fail(error.code(), quoted_path(path), ": ", error.what());
     }

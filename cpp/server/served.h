@@ -12,6 +12,7 @@
 
 #include "runtime/model.h"
 #include "runtime/tensor.h"
+#include "server/column_watch.h"
 
 namespace mlcore::server {
 
@@ -24,7 +25,6 @@ struct ModelCounts {
   std::atomic<uint64_t> latency[kBuckets]{};
   std::atomic<uint64_t> nanoseconds{0};
   std::atomic<uint64_t> rows{0};
-  std::atomic<uint64_t> missing{0};  // values of rows that were sent as JSON
 };
 
 struct Served {
@@ -45,6 +45,7 @@ struct Served {
   std::chrono::system_clock::time_point loaded;
   std::shared_ptr<ModelCounts> counts;
   std::shared_ptr<const Model> model;
+  std::unique_ptr<ColumnWatch> watch;
   std::vector<TensorOutput> outputs;
   std::vector<std::vector<std::string>> keys;  // per output: `"no":` for each column; empty: it has no names
   boost::unordered_flat_map<std::string_view, uint32_t> columns;  // by name, into the schema

@@ -39,28 +39,39 @@ class Listener {
   }
 
   void start() { accept(); }
+  // Who is connected by now is served still: closing would reset those that wait to be accepted.
   void stop() {
-    Code ignored;
-    acceptor_.close(ignored);
+    Code code;
+    acceptor_.non_blocking(true, code);
+    while (!code) {
+      Loop& loop = next_loop();
+      typename Protocol::socket socket(loop.context);
+      acceptor_.accept(socket, code);
+      if (!code) hand_over(loop, std::move(socket));
+    }
+    acceptor_.close(code);
   }
   typename Protocol::endpoint endpoint() const { return acceptor_.local_endpoint(); }
 
  private:
+  Loop& next_loop() { return *loops_[next_++ % loops_.size()]; }
+
+  void hand_over(Loop& loop, typename Protocol::socket socket) {
+    if constexpr (std::is_same_v<Protocol, asio::ip::tcp>) {
+      Code ignored;
+      socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+    }
+    asio::post(loop.context, [&loop, socket = std::move(socket)]() mutable {
+      std::make_shared<Session>(std::move(socket), loop)->start();
+    });
+  }
+
   void accept() {
-    Loop& loop = *loops_[next_++ % loops_.size()];
+    Loop& loop = next_loop();
     acceptor_.async_accept(loop.context, [this, &loop](Code code, typename Protocol::socket socket) {
+      if (!code) hand_over(loop, std::move(socket));
       if (code == asio::error::operation_aborted || !acceptor_.is_open()) return;
-      if (!code) {
-        if constexpr (std::is_same_v<Protocol, asio::ip::tcp>) {
-          Code ignored;
-          socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-        }
-        asio::post(loop.context, [&loop, socket = std::move(socket)]() mutable {
-          std::make_shared<Session>(std::move(socket), loop)->start();
-        });
-      } else {
-        std::this_thread::sleep_for(kPause);  // no file descriptors left: what is open must end first
-      }
+      if (code) std::this_thread::sleep_for(kPause);  // no file descriptors left: what is open must end first
       accept();
     });
   }
@@ -141,15 +152,13 @@ void Server::stop_on_signals() {
 void Server::stop() {
   router_.drain();
   const auto now = std::chrono::steady_clock::now();
-  // the listeners belong to the thread of the first loop
-  asio::post(loops_.front()->context, [this] {
+  // the listeners belong to the thread of the first loop; what they have taken goes before the end
+  asio::post(loops_.front()->context, [this, linger = now + kLinger, end = now + options_.drain_timeout] {
     if (listeners_->tcp) listeners_->tcp->stop();
     if (listeners_->local) listeners_->local->stop();
+    for (const auto& loop : loops_)
+      asio::post(loop->context, [&loop = *loop, linger, end] { loop.drain(linger, end); });
   });
-  for (const auto& loop : loops_)
-    asio::post(loop->context, [&loop = *loop, linger = now + kLinger, end = now + options_.drain_timeout] {
-      loop.drain(linger, end);
-    });
 }
 
 void Server::wait() {

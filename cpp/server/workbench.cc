@@ -76,6 +76,7 @@ void Workbench::run(const Served& served, const Batch& batch, std::span<const si
     tensors_[i].resize(output.bytes(blocks_[at].data(), count));
     output.write(blocks_[at].data(), count, tensors_[i].data());
   }
+  served.watch->look(batch);
   served.counts->rows.fetch_add(static_cast<uint64_t>(rows), std::memory_order_relaxed);
 }
 

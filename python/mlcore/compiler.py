@@ -32,6 +32,7 @@ def compile(
     *,
     strict: bool = False,
     keep_sample: bool = False,
+    keep_ranges: bool = False,
     provenance: Mapping[str, str] | None = None,
 ) -> Model:
     """Compile a fitted pipeline, and prove that it gives the original's numbers.
@@ -50,6 +51,9 @@ def compile(
     keep_sample : bool, default=False
         Store the first 64 rows of ``sample`` as golden rows inside the artifact. Without it only generated rows
         are stored, and nothing of the sample.
+    keep_ranges : bool, default=False
+        Store the least and the largest finite value of every numeric column of ``sample`` in the artifact, so that
+        the server can count numbers outside. Needs a ``sample``.
     provenance : mapping of str to str, optional
         Facts to carry in the artifact, such as a digest of the training data.
 
@@ -65,7 +69,7 @@ def compile(
     ParityError
         If a single checked row differs; nothing is returned.
     InputError
-        If the estimator is not fitted, or the original itself fails on the sample.
+        If the estimator is not fitted, the original itself fails on the sample, or ``keep_ranges`` has none.
 
     Examples
     --------
@@ -82,7 +86,10 @@ def compile(
 
     started = time.perf_counter()
     ctx, outputs = _fill(estimator, sample)
-    core = _finish(ctx, outputs, _provenance(ctx, estimator, provenance))
+    facts = _provenance(ctx, estimator, provenance)
+    if keep_ranges:
+        facts["ranges"] = json.dumps(_ranges(sample, input_names(estimator)))
+    core = _finish(ctx, outputs, facts)
     if strict:
         _refuse_tolerances(core)
     model, report = parity.prove(estimator, core, sample, keep_sample=keep_sample)
@@ -241,6 +248,31 @@ def _integers_with_gaps(sample: object, found: Sequence[tuple[str, str | None, b
     return {
         name for name, kind in integers.items() for piece in pieces if np.isnan(piece.decode(name, kind, "f64")).any()
     }
+
+
+def _ranges(sample: object, names: list[str] | None) -> dict[str, tuple[float, float]]:
+    """Least and largest finite value of the numeric columns, by the names of the model's schema."""
+    if sample is None:
+        raise InputError("keep_ranges: expected a sample but found none")
+    found = infer_schema(sample)
+    schema = [
+        {"name": name, "type": logical or "float64", "nullable": True, "distinguishes_missing": False}
+        for name, logical, _ in found
+    ]
+    if names is not None and not set(names) & {name for name, *_ in found}:
+        known = dict(zip((name for name, *_ in found), names, strict=False))  # by position
+    else:
+        known = {name: name for name, *_ in found}
+    values: dict[str, list[float]] = {}
+    for piece in batches(sample, schema):
+        for name, logical, _ in found:
+            if logical is None or not logical.startswith(("int", "uint", "float")):
+                continue
+            column = piece.decode(name, logical, "f64")
+            column = column[np.isfinite(column)]
+            if column.size:
+                values.setdefault(known[name], []).extend((float(column.min()), float(column.max())))
+    return {name: (min(ends), max(ends)) for name, ends in values.items()}
 
 
 def _finish(ctx: Context, outputs: Outputs, provenance: dict[str, str]) -> _core.Model:

@@ -31,6 +31,11 @@ def add_commands(commands: Any) -> None:
     compile_.add_argument("-o", "--output", type=Path, required=True, help="the .mlc file to write")
     compile_.add_argument("--strict", action="store_true", help="refuse if any output is not bit-exact")
     compile_.add_argument("--keep-sample", action="store_true", help="store the sample's first rows in the artifact")
+    compile_.add_argument(
+        "--keep-ranges",
+        action="store_true",
+        help="store the ranges of the sample's numbers, for the server to count outliers",
+    )
     compile_.set_defaults(run=_compile)
 
     check = commands.add_parser(
@@ -83,7 +88,11 @@ def _compile(options: argparse.Namespace) -> int:
     pipeline = read_pipeline(options.pipeline)
     try:
         model = mlcore.compile(
-            pipeline, _sample(options.sample, pipeline), strict=options.strict, keep_sample=options.keep_sample
+            pipeline,
+            _sample(options.sample, pipeline),
+            strict=options.strict,
+            keep_sample=options.keep_sample,
+            keep_ranges=options.keep_ranges,
         )
     except UnsupportedError as error:
         print(error, file=sys.stderr)
