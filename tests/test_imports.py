@@ -35,7 +35,7 @@ PYTHON = {
     "model": {"_core", "containers", "errors", "report", "_optional"},
     "parity": {"_core", "containers", "errors", "frontends", "model", "report"},
     "export": {"_core", "errors", "model"},
-    "serving": {"errors"},
+    "serving": {"errors", "_optional"},
     "compiler": {"__init__", "_core", "containers", "errors", "frontends", "model"},
 }
 

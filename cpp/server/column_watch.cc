@@ -79,7 +79,7 @@ void ColumnWatch::read_ranges() {
       column.least = ends[0];
       column.most = ends[1];
     }
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     fail(ErrorCode::artifact,
          "expected ranges of columns as {\"name\": [least, most]} but found another form");
   }

@@ -86,7 +86,7 @@ bool read_clock(Reader& reader, int64_t& seconds, int64_t& nanos) {
 
 // Seconds east of UTC.
 bool read_zone(Reader& reader, int64_t& east) {
-  if (reader.take('Z')) return true;
+  if (reader.take('Z') || reader.take('z')) return true;
   const bool is_west = reader.take('-');
   int hour = 0, minute = 0;
   if (!is_west && !reader.take('+')) return false;
@@ -103,7 +103,7 @@ std::optional<int64_t> ticks_of(std::string_view text, const LogicalType& type) 
   int64_t days, seconds = 0, nanos = 0, east = 0;
   if (!read_date(reader, days)) return {};
   if (!reader.done()) {
-    if (type.kind != Kind::timestamp || (!reader.take('T') && !reader.take(' ')) ||
+    if (type.kind != Kind::timestamp || (!reader.take('T') && !reader.take('t') && !reader.take(' ')) ||
         !read_clock(reader, seconds, nanos))
       return {};
     if (reader.done() != type.timezone.empty()) return {};

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/status.h"
+#include "server/http.h"
 
 namespace mlcore::server {
 namespace {
@@ -69,6 +70,7 @@ struct Json::Parser {
     size_t room = 0, used = 0, started = 0;
     boost::unordered_flat_set<std::string_view> seen;
     std::string_view problem;
+    bool too_many = false;
 
     JsonValue& add(JsonKind kind) {
       JsonValue& value = tape.emplace_back();
@@ -79,7 +81,7 @@ struct Json::Parser {
     // False, and the parser stops, where the document has too many values.
     bool room_for_one(Code& code) {
       if (tape.size() < kMaxValues) return true;
-      problem = "it has more than 4 million values";
+      too_many = true;
       code = boost::json::error::exception;
       return false;
     }
@@ -190,6 +192,7 @@ JsonRef Json::parse(std::string_view text) {
   handler.open.clear();
   handler.used = handler.started = 0;
   handler.problem = {};
+  handler.too_many = false;
   if (handler.room < text.size()) {
     handler.characters = std::make_unique_for_overwrite<char[]>(text.size());
     handler.room = text.size();
@@ -197,6 +200,7 @@ JsonRef Json::parse(std::string_view text) {
   parser_->json.reset();
   boost::system::error_code code;
   const size_t read = parser_->json.write_some(false, text.data(), text.size(), code);
+  if (handler.too_many) throw HttpError(413, "expected at most 4 million values but found more");
   if (!handler.problem.empty()) fail(ErrorCode::input, "expected JSON but found that ", handler.problem);
   require(code != boost::json::error::too_deep, ErrorCode::input, "expected JSON nested at most ", max_depth_,
           " deep but found more, at byte ", read);

@@ -60,7 +60,7 @@ class Json {
   Json& operator=(const Json&) = delete;
 
   // Throws ErrorCode::input: where the text is no JSON, is nested deeper than it may be, is not UTF-8, or has
-  // a key of an object twice. Bare NaN, Infinity and -Infinity are numbers.
+  // a key of an object twice; HttpError for too many values. Bare NaN, Infinity and -Infinity are numbers.
   JsonRef parse(std::string_view text);
   // Gives back what is more than an ordinary text needs.
   void trim();

@@ -47,28 +47,42 @@ std::vector<ModelStore::Found> ModelStore::find_files() const {
   std::vector<Found> out;
   for (const std::string& path : paths_) {
     std::error_code ignored;
+    if (const size_t equals = path.find('='); equals != std::string::npos && !fs::exists(path, ignored)) {
+      const std::string name = path.substr(0, equals), place = path.substr(equals + 1);
+      if (!fs::is_directory(place, ignored)) {
+        out.push_back({name, 1, place, place});
+        continue;
+      }
+      // several files of one name: the store says so of all but the first
+      for (const fs::path& entry : entries(place))
+        if (is_model(entry)) out.push_back({name, 1, entry.string(), entry.string()});
+      find_versions(name, place, out);
+      continue;
+    }
     if (!fs::is_directory(path, ignored)) {
       out.push_back({fs::path(path).stem().string(), 1, path, path});
       continue;
     }
     for (const fs::path& entry : entries(path)) {
       if (is_model(entry)) out.push_back({entry.stem().string(), 1, entry.string(), entry.string()});
-      if (!fs::is_directory(entry, ignored)) continue;
-      std::vector<Found> versions;
-      for (const fs::path& folder : entries(entry)) {
-        const std::optional<int64_t> version = number_in<int64_t>(folder.filename().string());
-        if (version && *version >= 1 && is_model(folder / "model.mlc"))
-          versions.push_back(
-              {entry.filename().string(), *version, (folder / "model.mlc").string(), entry.string()});
-      }
-      std::ranges::sort(versions, std::greater(), &Found::version);
-      if (!policy_.versions.empty())
-        std::erase_if(versions,
-                      [&](const Found& found) { return !policy_.versions.contains(found.version); });
-      out.insert(out.end(), versions.begin(), versions.end());
+      if (fs::is_directory(entry, ignored)) find_versions(entry.filename().string(), entry.string(), out);
     }
   }
   return out;
+}
+
+void ModelStore::find_versions(const std::string& name, const std::string& path,
+                               std::vector<Found>& out) const {
+  std::vector<Found> versions;
+  for (const fs::path& folder : entries(path)) {
+    const std::optional<int64_t> version = number_in<int64_t>(folder.filename().string());
+    if (version && *version >= 1 && is_model(folder / "model.mlc"))
+      versions.push_back({name, *version, (folder / "model.mlc").string(), path});
+  }
+  std::ranges::sort(versions, std::greater(), &Found::version);
+  if (!policy_.versions.empty())
+    std::erase_if(versions, [&](const Found& found) { return !policy_.versions.contains(found.version); });
+  out.insert(out.end(), versions.begin(), versions.end());
 }
 
 void ModelStore::refresh() {

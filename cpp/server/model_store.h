@@ -38,7 +38,8 @@ struct VersionPolicy {
 class ModelStore {
  public:
   // `paths`: .mlc files, which are called as their file is, and folders of them or of
-  // <name>/<version>/model.mlc.
+  // <name>/<version>/model.mlc. NAME=PATH: an .mlc file, or a folder of one or of <version>/model.mlc,
+  // whatever they are called.
   ModelStore(std::vector<std::string> paths, VersionPolicy policy);
 
   std::shared_ptr<const Snapshot> snapshot() const { return snapshot_.load(); }
@@ -64,6 +65,7 @@ class ModelStore {
   };
 
   std::vector<Found> find_files() const;
+  void find_versions(const std::string& name, const std::string& folder, std::vector<Found>& out) const;
   void refresh_locked();
 
   std::vector<std::string> paths_;

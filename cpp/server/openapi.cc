@@ -1,5 +1,6 @@
 #include "server/openapi.h"
 
+#include "server/codecs.h"
 #include "server/json_writer.h"
 
 namespace mlcore::server {
@@ -15,6 +16,8 @@ std::string_view range_of(Kind kind) {
     case Kind::uint16: return ",\"minimum\":0,\"maximum\":65535";
     case Kind::uint32: return ",\"minimum\":0,\"maximum\":4294967295";
     case Kind::uint64: return ",\"minimum\":0,\"maximum\":18446744073709551615";
+    case Kind::float16: return ",\"minimum\":-65504,\"maximum\":65504";
+    case Kind::float32: return ",\"minimum\":-3.4028234663852886e38,\"maximum\":3.4028234663852886e38";
     default: return "";
   }
 }
@@ -29,10 +32,9 @@ void append_column(std::string& out, const ColumnSpec& column) {
     case Kind::timestamp: out += "{\"type\":[\"string\"" + null + "],\"format\":\"date-time\"}"; return;
     case Kind::float16:
     case Kind::float32:
-    case Kind::float64: out += "{\"type\":[\"number\"" + null + "]}"; return;
-    default: break;
+    case Kind::float64: out += "{\"type\":[\"number\"" + null + "]"; break;
+    default: out += "{\"type\":[\"integer\"" + null + "]"; break;
   }
-  out += "{\"type\":[\"integer\"" + null + "]";
   out += range_of(column.type.kind);
   out += '}';
 }
@@ -57,21 +59,69 @@ void append_row(std::string& out, const Served& served) {
   out += "]}";
 }
 
-constexpr std::string_view kResponses =
-    R"("responses":{"200":{"description":"the answer","content":{"application/json":{"schema":{"type":"object"}}}},)"
+// One number, text or truth value of an answer.
+std::string_view element_schema(Kind kind) {
+  switch (kind) {
+    case Kind::boolean: return R"({"type":"boolean"})";
+    case Kind::float16:
+    case Kind::float32:
+    case Kind::float64: return R"({"type":["number","string"]})";  // "NaN", "Infinity"
+    case Kind::string: return R"({"type":"string"})";
+    default: return R"({"type":"integer"})";
+  }
+}
+
+// What one row has of an output; by name where its columns have names and `by_name` is asked for.
+std::string output_schema(const Served& served, size_t output, bool by_name) {
+  const std::string element(element_schema(served.outputs[output].type().kind));
+  if (served.outputs[output].is_vector()) return element;
+  if (by_name && !served.keys[output].empty())
+    return R"({"type":"object","additionalProperties":)" + element + "}";
+  return R"({"type":"array","items":)" + element + "}";
+}
+
+std::string rows_answer(const Served& served) {
+  std::string out =
+      R"({"type":"object","required":["model_name","model_version","rows"],"properties":{"model_name":)"
+      R"({"type":"string"},"model_version":{"type":"string"},"rows":{"type":"array","items":{"type":"object",)"
+      R"("additionalProperties":false,"properties":{)";
+  for (size_t i = 0; i < served.outputs.size(); ++i) {
+    if (i > 0) out += ',';
+    append_text(out, served.outputs[i].name());
+    out += ':' + output_schema(served, i, true);
+  }
+  return out + "}}}}}";
+}
+
+constexpr std::string_view kRefusals =
     R"("400":{"description":"a value that the model does not take; the text names row and column"},)"
-    R"("413":{"description":"more rows or bytes than the server takes"},)"
-    R"("415":{"description":"a body that is not JSON"}})";
+    R"("401":{"description":"no token, or another"},)"
+    R"("408":{"description":"the time that the client gave had passed"},)"
+    R"("413":{"description":"more rows, values or bytes than the server takes"},)"
+    R"("415":{"description":"a body that is not JSON"},)"
+    R"("429":{"description":"more requests of this client than it may send"},)"
+    R"("503":{"description":"too many requests wait, or the server is stopping"})";
 
 void append_post(std::string& out, const std::string& path, std::string_view summary,
-                 const std::string& schema) {
+                 const std::string& schema, const std::string& answer) {
   append_text(out, path);
   out += ":{\"post\":{\"summary\":";
   append_text(out, summary);
   out +=
       ",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":" + schema + "}}},";
-  out += kResponses;
-  out += "}}";
+  out += R"("responses":{"200":{"description":"the answer","content":{"application/json":{"schema":)" +
+         answer + "}}},";
+  out += kRefusals;
+  out += "}}}";
+}
+
+std::string names_of_outputs(const Served& served) {
+  std::string out;
+  for (const TensorOutput& output : served.outputs) {
+    if (!out.empty()) out += ',';
+    append_text(out, output.name());
+  }
+  return out;
 }
 
 }  // namespace
@@ -81,8 +131,9 @@ std::string openapi_document(const Snapshot& snapshot) {
       R"({"openapi":"3.1.0","info":{"title":"mlcore","version":")" MLCORE_VERSION R"("},"paths":{)";
   bool first = true;
   for (const auto& [name, versions] : snapshot.models) {
+    const Served& served = *versions.rbegin()->second;
     std::string row;
-    append_row(row, *versions.rbegin()->second);
+    append_row(row, served);
     const std::string list = "{\"type\":\"array\",\"items\":" + row + "}";
     if (!first) out += ',';
     first = false;
@@ -90,11 +141,16 @@ std::string openapi_document(const Snapshot& snapshot) {
         out, "/v1/models/" + name + "/rows", "Outputs for rows",
         "{\"oneOf\":[" + list +
             R"(,{"type":"object","required":["rows"],"additionalProperties":false,"properties":{"rows":)" +
-            list + R"(,"outputs":{"type":"array","minItems":1,"items":{"type":"string"}}}}]})");
+            list + R"(,"outputs":{"type":"array","minItems":1,"uniqueItems":true,"items":{"enum":[)" +
+            names_of_outputs(served) + "]}}}}]}",
+        rows_answer(served));
     out += ',';
     append_post(out, "/v1/models/" + name + ":predict",
                 "Predictions for rows, as TensorFlow Serving gives them",
-                R"({"type":"object","required":["instances"],"properties":{"instances":)" + list + "}}");
+                R"({"type":"object","required":["instances"],"properties":{"instances":)" + list + "}}",
+                R"({"type":"object","required":["predictions"],"properties":{"predictions":{"type":"array",)"
+                R"("items":)" +
+                    output_schema(served, signature_output(served, {}), false) + "}}}");
   }
   return out += "}}";
 }

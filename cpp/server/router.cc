@@ -93,7 +93,7 @@ struct Router::Target {
       if (left.empty())
         throw HttpError(kNotFound, "expected a route of this server but found a slash at the end");
     }
-    if (parts.empty()) return;
+    if (parts.empty() || parts.front() != "v1") return;  // elsewhere a colon is one of the name
     std::string& last = parts.back();
     if (const size_t colon = last.rfind(':'); colon != std::string::npos) {
       verb = last.substr(colon + 1);
@@ -274,7 +274,7 @@ Answer Router::route_v2(const Target& target, const Request& request, Workbench&
   }
   if (target.is(1, {"repository", "index"})) {
     need_post(request);
-    return index();
+    return index(request, bench);
   }
   if (target.is(1, {"repository", "models", "", ""})) {
     need_post(request);
@@ -392,7 +392,12 @@ Answer Router::ready() const {
   return Answer();
 }
 
-Answer Router::index() const {
+// {"ready": true} asks for models that are served alone.
+Answer Router::index(const Request& request, Workbench& bench) const {
+  JsonRef ready;
+  if (!request.body.empty()) ready = find(parse_body(request, bench), "ready");
+  require(!ready || ready.is(JsonKind::boolean), ErrorCode::input, "ready: expected true or false but found ",
+          ready ? name_of(ready->kind) : "none");
   const std::shared_ptr<const Snapshot> snapshot = store_.snapshot();
   std::string out = "[";
   const auto entry = [&](std::string_view name, int64_t version, std::string_view state,
@@ -406,8 +411,9 @@ Answer Router::index() const {
   };
   for (const auto& [name, versions] : snapshot->models)
     for (const auto& [version, served] : versions) entry(name, version, "READY", "");
-  for (const Refused& refused : snapshot->refused)
-    entry(refused.name, refused.version, "UNAVAILABLE", refused.reason);
+  if (!ready || !ready->boolean)
+    for (const Refused& refused : snapshot->refused)
+      entry(refused.name, refused.version, "UNAVAILABLE", refused.reason);
   return json_answer(out + "]");
 }
 

@@ -61,7 +61,7 @@ class Router {
   void log(const Request& request, const Answer& answer, const Served* served, double seconds) const;
 
   Answer ready() const;
-  Answer index() const;
+  Answer index(const Request& request, Workbench& bench) const;
   Answer status(std::string_view name) const;
 
   ModelStore& store_;

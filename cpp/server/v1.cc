@@ -17,6 +17,17 @@ Batch examples(const Served& served, JsonRef body, Workbench& bench, const Limit
   return bench.table.records(served, list, limits.max_rows);
 }
 
+// Where TensorFlow Serving has it, or among the parameters, which Vertex AI passes on.
+JsonRef signature_of(JsonRef body) {
+  const JsonRef own = find(body, "signature_name");
+  const JsonRef parameters = find(body, "parameters");
+  if (!parameters || parameters.is(JsonKind::null)) return own;
+  const JsonRef other = find(parameters, "signature_name", "parameters");
+  require(parameters->size == (other ? 1u : 0u) && !(own && other), ErrorCode::input,
+          "parameters: expected at most a signature_name, in one place, but found others");
+  return other ? other : own;
+}
+
 }  // namespace
 
 Answer answer_v1_predict(const Served& served, const Request& request, Workbench& bench,
@@ -27,7 +38,7 @@ Answer answer_v1_predict(const Served& served, const Request& request, Workbench
   require(static_cast<bool>(instances) != static_cast<bool>(inputs), ErrorCode::input,
           "expected either {\"instances\": [...]} or {\"inputs\": {...}} but found ",
           instances ? "both" : "neither");
-  const size_t output = signature_output(served, find(body, "signature_name"));
+  const size_t output = signature_output(served, signature_of(body));
   const Batch batch = instances ? bench.table.instances(served, instances, limits.max_rows)
                                 : bench.table.columns(served, inputs, limits.max_rows);
   bench.run(served, batch, {&output, 1});

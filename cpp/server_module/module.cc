@@ -42,7 +42,7 @@ class PyServer {
   }
 
   py::tuple answer(const std::string& method, const std::string& target, const Headers& headers,
-                   const py::bytes& body) {
+                   const py::bytes& body, const std::string& client) {
     require(process_ == ::getpid(), ErrorCode::input,
             "expected the process that started the server but found its child");
     boost::beast::http::fields fields;
@@ -51,7 +51,7 @@ class PyServer {
     Answer out;
     {
       const GilRelease released;
-      out = service_->answer({method, target, bytes, fields, std::chrono::steady_clock::now()});
+      out = service_->answer({method, target, bytes, fields, std::chrono::steady_clock::now(), client});
     }
     py::list found;
     for (const auto& [name, value] : out.headers) found.append(py::make_tuple(name, value));
@@ -82,6 +82,6 @@ PYBIND11_MODULE(_server, module, py::mod_gil_not_used()) {
       .def_property_readonly("addresses", &PyServer::addresses)
       .def_property_readonly("refused", &PyServer::refused)
       .def("answer", &PyServer::answer, py::arg("method"), py::arg("target"), py::arg("headers"),
-           py::arg("body"))
+           py::arg("body"), py::arg("client") = "")
       .def("stop", &PyServer::stop);
 }

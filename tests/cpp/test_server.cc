@@ -15,6 +15,7 @@
 #include "server/iso_time.h"
 #include "server/json.h"
 #include "server/json_writer.h"
+#include "server/rate_limit.h"
 
 using namespace mlcore;
 using namespace mlcore::server;
@@ -122,7 +123,9 @@ BOOST_AUTO_TEST_CASE(what_is_no_document) {
 BOOST_AUTO_TEST_CASE(too_many_values_are_refused_before_they_take_the_memory) {
   std::string text = "[1";
   for (int i = 0; i < (1 << 22); ++i) text += ",1";
-  BOOST_TEST(refusal(text + "]").find("4 million") != std::string::npos);
+  Json json(kDepth);
+  BOOST_CHECK_EXCEPTION(json.parse(text + "]"), HttpError,
+                        [](const HttpError& error) { return error.status() == 413; });
 }
 
 BOOST_AUTO_TEST_CASE(numbers_keep_their_bits) {
@@ -199,6 +202,24 @@ BOOST_AUTO_TEST_CASE(heads_that_readers_disagree_about) {
         "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n"sv, "GET / HTTP/1.1\r\nA: b\r\n\tc\r\n\r\n"sv,
         "GET / HTTP/1.1\r\nA: \0\r\n\r\n"sv, "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n"sv})
     BOOST_TEST(problem_of_head(head) != "");
+}
+
+BOOST_AUTO_TEST_CASE(buckets_of_tokens) {
+  using namespace std::chrono_literals;
+  const RateLimit::Clock::time_point start{};
+  RateLimit limit(2, 3, 2);  // of two clients
+  for (int i = 0; i < 3; ++i) BOOST_TEST(limit.take("a", start) == 0);
+  BOOST_TEST(limit.take("a", start) == 0.5);
+  BOOST_TEST(limit.take("b", start) == 0);  // has its own
+  BOOST_TEST(limit.take("a", start + 500ms) == 0);
+  BOOST_TEST(limit.take("a", start + 500ms) > 0);
+  // never more than the burst, however long nothing came
+  for (int i = 0; i < 3; ++i) BOOST_TEST(limit.take("a", start + 1h) == 0);
+  BOOST_TEST(limit.take("a", start + 1h) > 0);
+  // beyond the clients that it keeps: those whose bucket is full go, or all newcomers share one
+  BOOST_TEST(limit.take("c", start + 1h) == 0);
+  for (int i = 0; i < 3; ++i) BOOST_TEST(limit.take(std::to_string(i), start + 1h) == 0);
+  BOOST_TEST(limit.take("3", start + 1h) > 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

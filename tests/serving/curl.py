@@ -1,4 +1,4 @@
-"""The options of curl that docs/serving.md uses, over http.client: for machines that have no curl."""
+"""The options of curl that the pages about serving use, over http.client: for machines that have no curl."""
 
 from __future__ import annotations
 

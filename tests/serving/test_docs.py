@@ -1,14 +1,11 @@
-"""The page "Serving over HTTP": its commands run one after the other, as a reader would type them."""
+"""The pages about serving: their commands run, and what they answer is what the model says in this process."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,71 +14,41 @@ import numpy as np
 import pandas as pd
 import pytest
 from serving_client import assert_same
+from serving_pages import DEMO, PAGES, blocks, make_demo, run_page
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PAGE = (ROOT / "docs" / "serving.md").read_text()
-CURLS = ["translated"] + (["curl"] if shutil.which("curl") else [])
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+REFUSED = {"serving-limits.md": 3}  # how many requests of a page are
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the page's first command writes; made once."""
-    folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "mlcore", "demo", "-o", "fraud.mlc", "--rows", "3000"]
-    assert " ".join(command[2:]) in PAGE
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return folder / "fraud.mlc"
+    return make_demo(tmp_path_factory.mktemp("demo"))
 
 
-@pytest.mark.parametrize("curl", CURLS)
-def test_the_commands_of_the_page(tmp_path: Path, demo: Path, curl: str) -> None:
-    first, second = _free_ports(2)
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    # the reader's mlcore; ports of our own, because others may use the usual ones
-    (tools / "mlcore").write_text(
-        f"""#!/bin/sh
-case "$*" in
-  demo*) exec cp {demo} fraud.mlc ;;
-  *--port*|*--unix*) exec {sys.executable} -m mlcore "$@" ;;
-  *) exec {sys.executable} -m mlcore "$@" --port {first} ;;
-esac
-"""
-    )
-    if curl == "translated":
-        (tools / "curl").write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "curl.py"} "$@"\n')
-    for tool in tools.iterdir():
-        tool.chmod(0o755)
-    blocks = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    ports = {"8080": str(first), "8081": str(second)}
-    commands = re.sub(r"\b808[01]\b", lambda found: ports[found[0]], "".join(blocks))
-    assert commands.count("mlcore serve") == 3
-    script = f"set -eu\ntrap 'kill $(jobs -p); wait' EXIT\n{commands}\n"
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=tmp_path,
-        env=os.environ
-        | {"PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(Path(mlcore.__file__).parent.parent)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    _assert_answers(tmp_path, mlcore.load(demo))
-    assert '{"error":' in done.stdout  # the request without a token, and no other
-    assert done.stdout.count('{"error":') == 1, done.stdout
+@pytest.fixture(scope="module")
+def model(demo: Path) -> mlcore.Model:
+    return mlcore.load(demo)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_the_page(tmp_path: Path, demo: Path, model: mlcore.Model, page: str) -> None:
+    _assert_page(page, tmp_path, model, run_page(page, tmp_path, demo, curl="translated"))
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="this machine has no curl")
+@pytest.mark.parametrize("page", ["serving.md", "serving-limits.md"])
+def test_the_commands_with_curl_itself(tmp_path: Path, demo: Path, model: mlcore.Model, page: str) -> None:
+    _assert_page(page, tmp_path, model, run_page(page, tmp_path, demo))
+
+
+def _assert_page(page: str, folder: Path, model: mlcore.Model, printed: str) -> None:
+    assert printed.count('{"error":') == REFUSED.get(page, 0), printed
+    commands = "".join(blocks(page, "bash"))
+    assert commands.startswith(DEMO)
+    written = re.findall(r"\| tee (\S+)", commands)
+    assert written
+    for name in written:
+        text = (folder / name).read_text()
+        CHECKS[name](model, json.loads(text) if name.endswith(".json") else text)
 
 
 def _table() -> pd.DataFrame:
@@ -102,23 +69,81 @@ def _table() -> pd.DataFrame:
     return table
 
 
-def _assert_answers(folder: Path, model: mlcore.Model) -> None:
-    def answer(name: str) -> Any:
-        return json.loads((folder / name).read_text())
+def _chances(model: mlcore.Model) -> np.ndarray:
+    return model.predict_proba(_table())
 
-    labels, chances = model.predict(_table()), model.predict_proba(_table())
-    for name in ("rows.json", "token.json"):
-        (row,) = answer(name)["rows"]
-        assert row["predict"] == labels[0]
-        assert list(row["predict_proba"]) == ["0", "1"]
-        assert_same(name, row["predict_proba"], chances[:1])
-    (output,) = answer("infer.json")["outputs"]
+
+def _label(model: mlcore.Model) -> int:
+    return int(model.predict(_table())[0])
+
+
+def _rows(model: mlcore.Model, answer: Any) -> None:
+    (row,) = answer["rows"]
+    assert row["predict"] == _label(model)
+    assert list(row["predict_proba"]) == ["0", "1"]
+    assert_same("rows", row["predict_proba"], _chances(model)[:1])
+
+
+def _infer(model: mlcore.Model, answer: Any) -> None:
+    (output,) = answer["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("predict_proba", "FP32", [2, 2])
-    assert_same("infer.json", output["data"], chances)
-    assert_same("predict.json", answer("predict.json")["predictions"], chances[:1])
-    for name in ("invocations.json", "csv.json"):
-        assert answer(name) == {"predictions": [int(labels[0])]}, name
-    assert answer("prediction.json") == labels[0]
-    index = {(one["name"], one["version"]): one["state"] for one in answer("index.json")}
-    assert index["fraud", "2"] == "READY"
-    assert 'model="fraud"' in (folder / "metrics.txt").read_text()
+    assert_same("infer", output["data"], _chances(model))
+
+
+def _classify(model: mlcore.Model, answer: Any) -> None:
+    (pairs,) = answer["results"]
+    assert [label for label, _ in pairs] == ["0", "1"]
+    assert_same("classify", [chance for _, chance in pairs], _chances(model)[:1])
+
+
+def _index(model: mlcore.Model, answer: Any) -> None:
+    assert {(one["name"], one["version"]): one["state"] for one in answer}["fraud", "2"] == "READY"
+
+
+def _metrics(model: mlcore.Model, text: str) -> None:
+    assert 'model="fraud"' in text
+
+
+def _predictions(model: mlcore.Model, answer: Any) -> None:
+    assert answer == {"predictions": [_label(model)]}
+
+
+def _equals(expected: Callable[[mlcore.Model], Any]) -> Callable[[mlcore.Model, Any], None]:
+    def check(model: mlcore.Model, answer: Any) -> None:
+        assert answer == expected(model)
+
+    return check
+
+
+def _refuses(*words: str) -> Callable[[mlcore.Model, Any], None]:
+    def check(model: mlcore.Model, answer: Any) -> None:
+        assert all(word in answer["error"] for word in words), answer
+
+    return check
+
+
+# of every file that a command of a page writes with `tee`
+CHECKS: dict[str, Callable[[mlcore.Model, Any], None]] = {
+    "rows.json": _rows,
+    "token.json": _rows,
+    "infer.json": _infer,
+    "predict.json": lambda model, answer: assert_same("predict", answer["predictions"], _chances(model)[:1]),
+    "columns.json": lambda model, answer: assert_same("columns", answer["outputs"], _chances(model)),
+    "classify.json": _classify,
+    "status.json": _equals(
+        lambda _: {
+            "model_version_status": [
+                {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+            ]
+        }
+    ),
+    "invocations.json": _predictions,
+    "split.json": _predictions,
+    "csv.json": _predictions,
+    "prediction.json": _equals(_label),
+    "predictions.json": _equals(lambda model: [_label(model)] * 2),
+    "index.json": _index,
+    "metrics.txt": _metrics,
+    "long_answer.json": _refuses("body", "100"),
+    "deep_answer.json": _refuses("32"),
+}

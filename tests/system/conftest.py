@@ -1,4 +1,4 @@
-"""Makes the helpers of this folder importable by the tests in it; every test here is a system test."""
+"""Makes helpers, also those of the HTTP server's tests, importable by the tests here, which are all system tests."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
+for folder in (HERE.parent / "serving", HERE):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
-from tools import ROOT, run  # noqa: E402
+from tools import BUILD, ROOT, run  # noqa: E402
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -40,6 +41,14 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("triton") / "repository", Path(mlcore.get_triton_backend_dir()))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def wheel() -> Path:
+    """What `make` has built last."""
+    found = sorted((BUILD / "dist").glob("mlcore-*.whl"), key=lambda path: path.stat().st_mtime)
+    assert found, f"expected a wheel in {BUILD / 'dist'} from `make` but found none"
+    return found[-1]
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,25 @@
 #!/usr/bin/env bash
 # What the system tests need beside pip's packages in .venv. The Triton server and its clients, in an environment of their
-# own; Debian packages: clang with its fuzzer runtime, valgrind, readelf and nm. The latter need root. Does nothing when
-# all of it is there.
+# own; MLflow's client and Schemathesis, and what validates Kubernetes objects, in folders beside .venv's packages; Debian
+# packages: clang with its fuzzer runtime, valgrind, readelf and nm, buildah, systemd's checks, Debian's own Python for
+# the image that buildah starts from. The latter need root. Does nothing when all of it is there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-"${PYTHON:-.venv/bin/python}" benchmarks/install_peers.py --into build/system-env tests/system/triton.txt
+python=${PYTHON:-.venv/bin/python}
+"$python" benchmarks/install_peers.py --into build/system-env tests/system/triton.txt
 
-packages=(binutils clang libclang-rt-dev util-linux valgrind)
+for name in clients deploy; do
+  list=tests/system/$name.txt
+  folder=build/system-env/$name
+  if ! cmp --silent "$list" "$folder/installed"; then
+    rm -rf "$folder"
+    "$python" -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --target "$folder" --requirement "$list"
+    cp "$list" "$folder/installed"
+  fi
+done
+
+packages=(binutils buildah clang libclang-rt-dev python3 systemd util-linux valgrind)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build"
+CLIENTS = BUILD / "system-env" / "clients"
 
 # of the make and the shell around us; a command must not depend on them
 _INHERITED = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
@@ -57,3 +60,14 @@ def unrandomized() -> list[str]:
     prefix = ["setarch", "-R"]
     allowed = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
     return prefix if allowed else []
+
+
+def mlflow_client() -> Any:
+    """Give the class of MLflow's client of scoring servers, which `install.sh` has put beside the packages of .venv."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    if str(CLIENTS) not in sys.path:
+        sys.path.append(str(CLIENTS))  # at the end: what both have comes from the environment of the tests
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+    return ScoringServerClient

@@ -1,12 +1,13 @@
-"""The command that becomes the HTTP server: serve."""
+"""The command that becomes the HTTP server, or serves gRPC beside it: serve."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
+from mlcore.errors import InputError
 from mlcore.serving import get_server_path
 
 __all__ = ["add_commands"]
@@ -37,6 +38,11 @@ _OPTIONS: list[tuple[str, Any, str, str]] = [
     ("--header-timeout", float, "S", "seconds for the head of a request to arrive (default: 10)"),
     ("--drain-timeout", float, "S", "seconds that SIGTERM leaves to requests that have begun (default: 30)"),
 ]
+# of the host of gRPC, which the executable does not have
+_GRPC_OPTIONS: list[tuple[str, Any, str, str]] = [
+    ("--grpc-port", int, "N", "serve KServe V2 over gRPC too, at this port; 0: any that is free; needs mlcore[grpc]"),
+    ("--grpc-host", str, "ADDR", "the address of gRPC (default: that of --host)"),
+]
 _SWITCHES = {
     "--manage": "allow models to be loaded and unloaded over the API",
     "--show-values": "let messages say what a client sent; they may then reach logs",
@@ -49,13 +55,14 @@ def add_commands(commands: Any) -> None:
         "serve",
         help="serve models over HTTP",
         description="Serve models over HTTP: JSON rows, KServe V2, TensorFlow Serving, MLflow and TorchServe. The "
-        "process becomes mlcore-server, which has no Python in it; SIGTERM answers what has begun and ends it.",
+        "process becomes mlcore-server, which has no Python in it, or stays one of Python when --grpc-port is given; "
+        "SIGTERM answers what has begun and ends it.",
         argument_default=argparse.SUPPRESS,  # only what was given goes on
     )
     serve.add_argument(
         "models", nargs="+", metavar="MODEL", help="an .mlc file, or a folder of <name>/<version>/model.mlc"
     )
-    for option, kind, value, text in _OPTIONS:
+    for option, kind, value, text in _OPTIONS + _GRPC_OPTIONS:
         serve.add_argument(option, type=kind, metavar=value, help=text)
     for option, text in _SWITCHES.items():
         serve.add_argument(option, action="store_true", help=text)
@@ -70,6 +77,16 @@ def _serve(options: argparse.Namespace) -> int:
         if name in given:
             arguments += [option, str(given[name])]
     arguments += [option for option in _SWITCHES if given.get(option.removeprefix("--").replace("-", "_"))]
+    if "grpc_port" not in given:
+        if "grpc_host" in given:
+            raise InputError("--grpc-host: expected --grpc-port beside it but found none")
+        _become_server(arguments)
+    from mlcore.cli.serve_grpc import run  # asyncio takes its time, and other commands have no use for it
+
+    return run(arguments, given)
+
+
+def _become_server(arguments: list[str]) -> NoReturn:
     path = get_server_path()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -65,7 +65,14 @@ class Server:
         ports = [int(url.rsplit(":", 1)[1]) for url in self.urls if not url.startswith("unix:")]
         return ports[0] if ports else None
 
-    def request(self, method: str, target: str, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> Answer:
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        headers: Sequence[tuple[str, str]] = (),
+        client: str = "",
+    ) -> Answer:
         """Answer a request of HTTP without a connection, by the same code.
 
         Parameters
@@ -76,6 +83,8 @@ class Server:
             Path and query, such as ``"/v1/models/fraud/rows"``.
         body : bytes, default=b""
         headers : sequence of (str, str), optional
+        client : str, default=""
+            Who asks, where each client has a rate.
 
         Returns
         -------
@@ -88,7 +97,7 @@ class Server:
         """
         if self._core is None:
             raise MlcoreError("expected a running server but found one that was closed")
-        status, kind, more, answer = self._core.answer(method, target, list(headers), body)
+        status, kind, more, answer = self._core.answer(method, target, list(headers), body, client)
         return Answer(status, {"Content-Type": kind, **dict(more)}, answer)
 
     def close(self) -> None:
@@ -115,7 +124,7 @@ def _raw_server() -> type[_server.Server]:
         from mlcore import _server
     except ModuleNotFoundError as error:
         raise MlcoreError(
-            "expected a package with the server but found one without: install the wheel, or build with MLCORE_SERVER=ON"
+            "expected a package with the server but found one without: install the wheel, or build with `make dev`"
         ) from error
     return _server.Server
 
