@@ -43,7 +43,7 @@ format: $(VENV)/tools  ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 	find benchmarks cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
 
-.PHONY: bench bench-peers bench-instructions bench-triton
+.PHONY: bench bench-peers bench-instructions bench-serve bench-triton
 bench: $(VENV)/installed  ## side by side with libraries, converters and compilers, under out/; SELECT="encoded large", RECORD=1
 	$(BIN)/python benchmarks/run.py $(addprefix --select ,$(SELECT)) $(if $(RECORD),--record)
 bench-peers: $(VENV)/tools  ## environments under build/bench-env for the peers that need their own
@@ -54,6 +54,10 @@ bench-instructions: $(VENV)/installed  ## instructions of the kernels against th
 bench-triton: $(VENV)/installed  ## the Triton backend beside Triton's Python backend; RECORD=1 keeps the run
 	$(BIN)/python benchmarks/install_peers.py benchmarks/peers/triton.txt
 	$(BIN)/python benchmarks/triton_bench.py $(if $(RECORD),--record)
+
+bench-serve: $(VENV)/installed  ## the HTTP server beside other servers; RECORD=1 keeps the run
+	-$(BIN)/python benchmarks/install_peers.py $(patsubst %,benchmarks/peers/%.txt,fastapi bentoml mlserver triton)
+	$(BIN)/python benchmarks/serve_bench.py $(if $(RECORD),--record)
 
 .PHONY: docs
 docs: $(VENV)/installed  ## the documentation site, under site/

@@ -42,17 +42,17 @@ SENT = 256  # rows that the load generator goes through
 HTTP, GRPC = 18700, 18701
 
 
-def _packages() -> Path:
+def packages() -> Path:
     (found,) = (ENVIRONMENT / "lib").glob("python*/site-packages")
     return found
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """For the server, whose Python backend runs in the peers' environment."""
-    bundled = _packages() / "nvidia_pytriton.libs"  # the stub of the Python backend looks elsewhere once it is copied
+    bundled = packages() / "nvidia_pytriton.libs"  # the stub of the Python backend looks elsewhere once it is copied
     libraries = [str(_libraries()), str(bundled), str(sysconfig.get_config_var("LIBDIR"))]
     return os.environ | {
-        "PYTHONPATH": str(_packages()),
+        "PYTHONPATH": str(packages()),
         "LD_LIBRARY_PATH": os.pathsep.join(libraries),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -65,19 +65,19 @@ def _libraries() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("libb64.so.0d", "libcudart.so.12"):
         stem, _, version = name.partition(".so.")
-        (found,) = (_packages() / "nvidia_pytriton.libs").glob(f"{stem}-*.so.{version}*")
+        (found,) = (packages() / "nvidia_pytriton.libs").glob(f"{stem}-*.so.{version}*")
         with contextlib.suppress(FileExistsError):
             (folder / name).symlink_to(found)
     return folder
 
 
-def _backends() -> Path:
+def backends() -> Path:
     """One folder with the mlcore backend and the server's own Python backend beside its stub."""
     folder = WORK / "backends"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(_packages() / "pytriton" / "tritonserver" / "backends", folder)
-    version = _packages().parent.name.removeprefix("python")
-    stub = _packages() / "pytriton" / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
+    shutil.copytree(packages() / "pytriton" / "tritonserver" / "backends", folder)
+    version = packages().parent.name.removeprefix("python")
+    stub = packages() / "pytriton" / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
     shutil.copy(stub, folder / "python")
     (folder / "mlcore").mkdir()
     shutil.copy(Path(mlcore.get_triton_backend_dir()) / "mlcore" / "libtriton_mlcore.so", folder / "mlcore")
@@ -132,9 +132,9 @@ def prepare() -> tuple[mlcore.Model, Any]:
 def server() -> Iterator[None]:
     """The server with all three models."""
     command = [
-        _packages() / "pytriton" / "tritonserver" / "bin" / "tritonserver",
+        packages() / "pytriton" / "tritonserver" / "bin" / "tritonserver",
         f"--model-repository={WORK / 'repository'}",
-        f"--backend-directory={_backends()}",
+        f"--backend-directory={backends()}",
         f"--http-port={HTTP}",
         f"--grpc-port={GRPC}",
         "--http-address=127.0.0.1",
@@ -144,7 +144,7 @@ def server() -> Iterator[None]:
     ]
     log = WORK / "server.log"
     with log.open("w") as sink:
-        process = subprocess.Popen([str(part) for part in command], env=_environment(), stdout=sink, stderr=sink)
+        process = subprocess.Popen([str(part) for part in command], env=environment(), stdout=sink, stderr=sink)
     try:
         deadline = time.monotonic() + 40
         while True:
@@ -196,7 +196,7 @@ def load(name: str, concurrency: int, rows: int, seconds: float) -> dict[str, fl
         *("--measurement-interval", int(seconds * 1000), "--max-trials", 3, "--stability-percentage", 999),
         *("-f", out),
     ]
-    done = subprocess.run([str(part) for part in command], env=_environment(), capture_output=True, text=True)
+    done = subprocess.run([str(part) for part in command], env=environment(), capture_output=True, text=True)
     if done.returncode != 0 or not out.exists():
         raise SystemExit(f"{name}, {concurrency} at once, {rows} rows: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     (line,) = csv.DictReader(out.open())

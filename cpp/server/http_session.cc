@@ -63,7 +63,7 @@ std::string address_of(const Session::Socket& socket) {
 Session::Session(Socket socket, Loop& loop)
     : loop_(loop), socket_(std::move(socket)), buffer_(loop.limits.max_header + kPiece) {
   if (loop_.router.asks_addresses()) client_ = address_of(socket_);
-  loop_.sessions.insert(this);
+  loop_.watch(this);
   ++loop_.router.connections;
 }
 

@@ -21,9 +21,11 @@ Loop::Loop(Router& router_, Aside& aside_, const ConnectionLimits& limits_, size
            bool shows_values)
     : router(router_), aside(aside_), limits(limits_), bench(max_depth, shows_values) {}
 
-void Loop::run() {
-  tick();
-  context.run();
+void Loop::run() { context.run(); }
+
+void Loop::watch(Session* session) {
+  sessions.insert(session);
+  if (!ticks_) tick();
 }
 
 bool Loop::enqueue(std::shared_ptr<Session> session) {
@@ -51,7 +53,8 @@ void Loop::drain(Clock::time_point linger, Clock::time_point end) {
   closing = true;
   linger_ = linger;
   end_ = end;
-  timer_.cancel();  // which ticks
+  if (ticks_) timer_.cancel();  // which ticks
+  else tick();
 }
 
 void Loop::tick() {
@@ -61,6 +64,8 @@ void Loop::tick() {
     if (now >= linger_) session->close_if_idle();
   }
   if (closing && (sessions.empty() || now >= end_)) return context.stop();
+  ticks_ = !sessions.empty();
+  if (!ticks_) return;
   timer_.expires_after(closing ? kDrainTick : kTick);
   timer_.async_wait([this](boost::system::error_code) { tick(); });
 }

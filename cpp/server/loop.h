@@ -1,6 +1,7 @@
 // An event loop: one thread, the connections it owns, and what it computes with.
 #pragma once
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
@@ -38,6 +39,8 @@ class Loop {
   // Connections end after their next answer, or once they are idle after `linger`; all of them at `end`.
   void drain(Clock::time_point linger, Clock::time_point end);
 
+  // Its deadline is looked at from now on, until it is gone.
+  void watch(Session* session);
   // Answers the request that this session has read, once what else has come is read as well. False: too many
   // wait.
   bool enqueue(std::shared_ptr<Session> session);
@@ -59,7 +62,9 @@ class Loop {
   boost::asio::io_context context{1};  // goes first: the sessions in it know the rest
 
  private:
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> runs_on_{context.get_executor()};
   boost::asio::steady_timer timer_{context};
+  bool ticks_ = false;  // only while there are connections: a server at rest does not wake up
   std::deque<std::shared_ptr<Session>> waiting_;
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the system tests need beside pip's packages in .venv. The Triton server and its clients, in an environment of their
 # own; MLflow's client and Schemathesis, and what validates Kubernetes objects, in folders beside .venv's packages; Debian
-# packages: clang with its fuzzer runtime, valgrind, readelf and nm, buildah, systemd's checks, Debian's own Python for
+# packages: clang with its fuzzer runtime, valgrind, readelf and nm, buildah, chromium, systemd's checks, Debian's own Python for
 # the image that buildah starts from. The latter need root. Does nothing when all of it is there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -19,7 +19,7 @@ for name in clients deploy; do
   fi
 done
 
-packages=(binutils buildah clang libclang-rt-dev python3 systemd util-linux valgrind)
+packages=(binutils buildah chromium clang libclang-rt-dev python3 systemd util-linux valgrind)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -46,3 +46,16 @@ def test_a_small_work(tmp_path: Path) -> None:
     assert figure["ratio"] == figure["peers"][figure["best_peer"]] / figure["mlcore"]
     assert figure["limit_share"] == work["input_bytes"] / work["limits"]["read_bytes_per_second"] / figure["mlcore"]
     assert (tmp_path / "figures.svg").read_text().startswith("<svg")
+
+
+def test_the_server_under_load() -> None:
+    """mlcore's server alone: bits checked, load without errors, all figures there."""
+    env = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    command = [sys.executable, ROOT / "benchmarks" / "serve_bench.py", "--select", "mlcore_unix", "--seconds", "0.2"]
+    printed = run([*command, "--rounds", "1", "--trees", "10"], env=env)
+    one = json.loads((ROOT / "build" / "serve-bench" / "run.json").read_text())["contestants"]["mlcore_unix"]
+    assert one["rows_off"] == 0
+    assert one["start_ms"] > 0
+    assert set(one["loads"]) == {"1", "16", "64", "open"}
+    assert all(0 < load["p50_us"] <= load["p99_us"] <= load["p999_us"] for load in one["loads"].values())
+    assert "| mlcore, rows, Unix socket |" in printed

@@ -93,7 +93,7 @@ def test_the_sanitized_module_is_the_one_imported(package: Path) -> None:
         (["tests/test_arrow.py"], 100),
         (["tests/fuzz"], 1),
         (["tests/ops"], 50),
-        (["tests/serving/test_refusals.py", "tests/serving/test_limits.py", "tests/serving/test_wire.py"], 200),
+        ([f"tests/serving/test_{name}.py" for name in ("refusals", "limits", "wire", "in_process")], 200),
     ],
     ids=["attacks", "arrow", "corpus", "ops", "serving"],
 )
