@@ -11,6 +11,7 @@
 #include "server/model_store.h"
 #include "server/rate_limit.h"
 #include "server/status_page.h"
+#include "server/target.h"
 
 namespace mlcore::server {
 
@@ -44,8 +45,6 @@ class Router {
   std::atomic<int64_t> connections{0}, waiting{0};
 
  private:
-  struct Target;
-
   Answer route(const Request& request, Workbench& bench, std::shared_ptr<const Served>& served);
   Answer route_v1(const Target& target, const Request& request, Workbench& bench,
                   std::shared_ptr<const Served>& served);

@@ -56,9 +56,9 @@ def run_page(page: str, folder: Path, demo: Path, *, curl: str = "curl", package
     # the reader's mlcore; ports of our own, because others may use the usual ones
     (tools / "mlcore").write_text(
         f"""#!/bin/sh
-case "$*" in
+case "${{AIP_HTTP_PORT:+vertex}}$*" in
   demo*) exec cp {demo} fraud.mlc ;;
-  *--port*|*--unix*) exec {sys.executable} -m mlcore "$@" ;;
+  vertex*|*--port*|*--unix*) exec {sys.executable} -m mlcore "$@" ;;
   *) exec {sys.executable} -m mlcore "$@" --port {first} ;;
 esac
 """

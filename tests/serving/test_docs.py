@@ -128,6 +128,7 @@ CHECKS: dict[str, Callable[[mlcore.Model, Any], None]] = {
     "token.json": _rows,
     "infer.json": _infer,
     "predict.json": lambda model, answer: assert_same("predict", answer["predictions"], _chances(model)[:1]),
+    "vertex_answer.json": lambda model, answer: assert_same("vertex", answer["predictions"], _chances(model)[:1]),
     "columns.json": lambda model, answer: assert_same("columns", answer["outputs"], _chances(model)),
     "classify.json": _classify,
     "status.json": _equals(

@@ -60,7 +60,7 @@ def add_commands(commands: Any) -> None:
         argument_default=argparse.SUPPRESS,  # only what was given goes on
     )
     serve.add_argument(
-        "models", nargs="+", metavar="MODEL", help="an .mlc file, or a folder of <name>/<version>/model.mlc"
+        "models", nargs="*", metavar="MODEL", help="an .mlc file, or a folder of <name>/<version>/model.mlc"
     )
     for option, kind, value, text in _OPTIONS + _GRPC_OPTIONS:
         serve.add_argument(option, type=kind, metavar=value, help=text)
@@ -71,7 +71,7 @@ def add_commands(commands: Any) -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     given = vars(options)
-    arguments = list(options.models)
+    arguments = list(given.get("models", []))
     for option, *_ in _OPTIONS:
         name = option.removeprefix("--").replace("-", "_")
         if name in given:
