@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <limits>
 
 #include "base/status.h"
@@ -17,20 +18,23 @@ constexpr int64_t kMostKeys = 1 << 16;  // a set of more would be much of the mo
 constexpr std::string_view kRanges = "ranges";
 constexpr size_t kRangesDepth = 4;
 
+void add_keys(const Constant& keys, ColumnWatch::Column& column) {
+  if (keys.size() > kMostKeys) return;
+  column.has_keys = true;
+  for (int64_t key = 0; key < keys.size(); ++key) {
+    if (keys.type() == DType::str) column.texts.insert(keys.string_at(key));
+    else if (keys.type() == DType::i64)
+      column.numbers.insert(static_cast<double>(keys.as<int64_t>()[static_cast<size_t>(key)]));
+    else column.numbers.insert(keys.as<double>()[static_cast<size_t>(key)] + 0.0);
+  }
+}
+
 }  // namespace
 
 ColumnWatch::ColumnWatch(const Model& model) : model_(model) {
-  const Program& program = model.program();
-  for (size_t i = 0; i < program.schema.size(); ++i) {
-    if (!model.used_columns()[i]) continue;
-    Column& column = columns_.emplace_back();
-    column.index = i;
-    for (size_t node = 0; node < program.nodes.size(); ++node) {
-      const Node& one = program.nodes[node];
-      if (one.op == "column" && std::get<int64_t>(one.attributes.at("column")) == static_cast<int64_t>(i))
-        read_keys(node, column);
-    }
-  }
+  for (size_t i = 0; i < model.used_columns().size(); ++i)
+    if (model.used_columns()[i]) columns_.emplace_back().index = i;
+  read_keys();
   read_ranges();
 }
 
@@ -38,23 +42,20 @@ const std::string& ColumnWatch::name_of(const Column& column) const {
   return model_.program().schema[column.index].name;
 }
 
-// The keys of the encoders that read `node`, directly or with its gaps filled.
-void ColumnWatch::read_keys(size_t node, Column& column) const {
+// The keys of the encoders that read a column, directly or with its gaps filled.
+void ColumnWatch::read_keys() {
   const Program& program = model_.program();
-  for (size_t i = node + 1; i < program.nodes.size(); ++i) {
-    const Node& reader = program.nodes[i];
-    if (reader.inputs.size() != 1 || reader.inputs.front() != static_cast<int32_t>(node)) continue;
-    if (reader.op == "fill") read_keys(i, column);
-    if (reader.op != "encode") continue;
-    const Constant& keys = program.constant(reader, "keys");
-    if (keys.size() > kMostKeys) continue;
-    column.has_keys = true;
-    for (int64_t key = 0; key < keys.size(); ++key) {
-      if (keys.type() == DType::str) column.texts.insert(keys.string_at(key));
-      else if (keys.type() == DType::i64)
-        column.numbers.insert(static_cast<double>(keys.as<int64_t>()[static_cast<size_t>(key)]));
-      else column.numbers.insert(keys.as<double>()[static_cast<size_t>(key)] + 0.0);
-    }
+  std::vector<Column*> by_index(program.schema.size());
+  for (Column& column : columns_) by_index[column.index] = &column;
+  std::vector<Column*> of(program.nodes.size());  // what a node has the values of
+  for (size_t i = 0; i < program.nodes.size(); ++i) {
+    const Node& node = program.nodes[i];
+    if (node.op == "column")
+      of[i] = by_index[static_cast<size_t>(std::get<int64_t>(node.attributes.at("column")))];
+    Column* const column = node.inputs.size() == 1 ? of[static_cast<size_t>(node.inputs.front())] : nullptr;
+    if (!column) continue;
+    if (node.op == "fill") of[i] = column;
+    if (node.op == "encode") add_keys(program.constant(node, "keys"), *column);
   }
 }
 
@@ -65,20 +66,23 @@ void ColumnWatch::read_ranges() {
   if (found == provenance.end()) return;
   try {
     Json json(kRangesDepth);
+    boost::unordered_flat_map<std::string_view, Column*> by_name;
+    for (Column& column : columns_) by_name.emplace(name_of(column), &column);
     const JsonRef ranges = json.parse(found->second);
-    for (Column& column : columns_) {
-      const JsonRef range = find(ranges, name_of(column));
-      if (!range) continue;
+    require(ranges.is(JsonKind::object), ErrorCode::artifact, "another form");
+    for_members(ranges, [&](std::string_view name, JsonRef range) {
       std::array<double, 2> ends{};
       require(range.is(JsonKind::array) && range->size == ends.size(), ErrorCode::artifact, "another form");
       for_elements(range, [&](uint32_t i, JsonRef end) {
         require(end.is(JsonKind::number), ErrorCode::artifact, "another form");
         ends[i] = end->number;
       });
-      column.has_range = true;
-      column.least = ends[0];
-      column.most = ends[1];
-    }
+      const auto column = by_name.find(name);
+      if (column == by_name.end()) return;
+      column->second->has_range = true;
+      column->second->least = ends[0];
+      column->second->most = ends[1];
+    });
   } catch (const std::exception&) {
     fail(ErrorCode::artifact,
          "expected ranges of columns as {\"name\": [least, most]} but found another form");
@@ -86,7 +90,6 @@ void ColumnWatch::read_ranges() {
 }
 
 void ColumnWatch::look(const Batch& batch) {
-  const std::vector<ColumnSpec>& schema = model_.program().schema;
   const int64_t rows = batch.rows();
   const int64_t pieces = std::min(kPieces, (rows + kPiece - 1) / kPiece);
   int64_t seen = 0;
@@ -95,17 +98,17 @@ void ColumnWatch::look(const Batch& batch) {
     const int64_t count = std::min(kPiece, rows * (piece + 1) / pieces - first);
     seen += count;
     for (Column& column : columns_) {
-      const std::string& name = schema[column.index].name;
-      size_t at = column.index;  // where most batches have it
-      if (at >= batch.column_count() || batch.names()[at] != name)
-        at = static_cast<size_t>(std::ranges::find(batch.names(), name) - batch.names().begin());
-      if (at < batch.column_count()) look(column, batch.column(at), first, count);
+      try {
+        look(column, batch.column(column.index), first, count);
+      } catch (const Error&) {
+        // what the outputs that were asked for do not read may be what the model refuses
+      }
     }
   }
   rows_.fetch_add(static_cast<uint64_t>(seen), std::memory_order_relaxed);
 }
 
-void ColumnWatch::look(Column& column, const ColumnView& values, int64_t first, int64_t count) {
+void ColumnWatch::look(Column& column, const ColumnView& values, int64_t first, int64_t count) const {
   const ColumnSpec& spec = model_.program().schema[column.index];
   uint64_t missing = 0, unseen = 0, outside = 0;
   if (spec.type.kind == Kind::string) {

@@ -27,7 +27,8 @@ class ColumnWatch {
   // The model must outlive it. Throws ErrorCode::artifact when the file's ranges cannot be read.
   explicit ColumnWatch(const Model& model);
 
-  // Counts what is in some rows of a batch that the model has taken: all of a few, a part of many.
+  // Counts what is in some rows of a batch that the model has taken: all of a few, a part of many. Its
+  // columns are those of the schema, in that order.
   void look(const Batch& batch);
 
   const std::deque<Column>& columns() const { return columns_; }  // those that the model reads
@@ -35,9 +36,9 @@ class ColumnWatch {
   uint64_t rows() const { return rows_.load(std::memory_order_relaxed); }  // that were looked at
 
  private:
-  void read_keys(size_t node, Column& column) const;
+  void read_keys();
   void read_ranges();
-  void look(Column& column, const ColumnView& values, int64_t first, int64_t count);
+  void look(Column& column, const ColumnView& values, int64_t first, int64_t count) const;
 
   const Model& model_;
   std::deque<Column> columns_;

@@ -12,7 +12,7 @@ import mlcore
 import numpy as np
 import pandas as pd
 import pytest
-from attacks.forge import Artifact
+from forge import Artifact
 from mlcore.errors import InputError
 from mlcore.serving import ServerProcess, get_server_path
 from serving_client import Client
@@ -105,6 +105,26 @@ def test_damaged_ranges_are_refused(ranges: str, tmp_path: Path) -> None:
     (tmp_path / "line.mlc").write_bytes(artifact.content())
     with pytest.raises(InputError, match="expected ranges of columns"):
         mlcore.serve(tmp_path / "line.mlc", port=0)
+
+
+def test_a_long_chain_of_steps_is_followed_without_recursion(tmp_path: Path) -> None:
+    """A file with one filling after the other, far more than a stack would hold."""
+    frame = pd.DataFrame({"city": ["a", "b", None]})
+    texts = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    artifact = Artifact.parse(mlcore.compile(texts.fit(frame), frame).to_bytes())
+    nodes = artifact.header["nodes"]
+    (first,) = [i for i, node in enumerate(nodes) if node["op"] == "fill"]
+    count = 30_000
+    chain = [nodes[first] | {"inputs": [first + i]} for i in range(count)]
+    after = [node | {"inputs": [i + count if i >= first else i for i in node["inputs"]]} for node in nodes[first + 1 :]]
+    artifact.header["nodes"] = [*nodes[: first + 1], *chain, *after]
+    for output in artifact.header["outputs"]:
+        output["value"] += count
+    (tmp_path / "long.mlc").write_bytes(artifact.content())
+    with mlcore.serve(tmp_path / "long.mlc", port=0) as server:
+        answer = server.request("POST", "/v1/models/long/rows", b'[{"city": "c"}, {"city": "a"}]')
+        assert answer.status == 200, answer
+        assert b'mlcore_column_unseen_total{model="long",column="city"} 1\n' in server.request("GET", "/metrics").body
 
 
 # -- the status page --------------------------------------------------------------------------------------------

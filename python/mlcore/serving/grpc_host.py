@@ -26,6 +26,7 @@ MAX_BODY = 64 << 20
 MAX_CALLS = 1024
 # Bytes of a request. Up to here a handover to a thread, tenths of a millisecond, costs more than it gives to others.
 _SMALL = 16 << 10
+_TICK, _LINGER = 0.01, 0.3  # seconds
 _WATCH_SECONDS = 1.0  # as often as the server looks at its files
 _PURPOSE = "serving over gRPC"
 _HEALTH = "grpc.health.v1.Health"
@@ -73,6 +74,7 @@ class GrpcHost:
         self._server = server
         self._passed = {"authorization", "traceparent"} | ({client_header.lower()} if client_header else set())
         self._stopping = asyncio.Event()
+        self._calls = 0  # that have begun
         self._threads = ThreadPoolExecutor(os.cpu_count(), "mlcore-grpc")
         self._host = self._make_host(max_body, max_calls)
         address = f"[{host}]" if ":" in host else host
@@ -92,7 +94,12 @@ class GrpcHost:
             Seconds after which calls are broken off.
         """
         self._stopping.set()
-        await self._host.stop(timeout)
+        end = time.monotonic() + timeout
+        while self._calls and time.monotonic() < end:
+            await asyncio.sleep(_TICK)
+        # grpcio closes connections once the last call is over, and what is on its way then may be lost to a reset
+        await asyncio.sleep(_LINGER)
+        await self._host.stop(max(0.0, end - time.monotonic()))
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def __aenter__(self) -> GrpcHost:
@@ -180,6 +187,8 @@ class GrpcHost:
         return self._grpc.stream_stream_rpc_method_handler(answer, response_serializer=_serialize)
 
     async def _answer(self, method: Method, data: bytes, context: Any) -> Any:
+        if self._stopping.is_set():
+            raise _Refusal("UNAVAILABLE", "the server is stopping")
         left = context.time_remaining()
         ends = None if left is None else time.monotonic() + left
         work = functools.partial(self._compute, method, data, self._headers(context), ends, _address_of(context.peer()))
@@ -213,6 +222,7 @@ class GrpcHost:
     @contextlib.asynccontextmanager
     async def _refusing(self, context: Any) -> AsyncIterator[None]:
         """What goes wrong inside is told to the client, and never with more words than it may see."""
+        self._calls += 1
         try:
             yield
             return
@@ -221,6 +231,8 @@ class GrpcHost:
         except Exception:
             _log.exception("a call of gRPC met a fault")
             refusal = _Refusal("INTERNAL", "the server has a fault")
+        finally:
+            self._calls -= 1
         await context.abort(self._grpc.StatusCode[refusal.code], refusal.message, refusal.metadata)
 
     async def _until_stop(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
