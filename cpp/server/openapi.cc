@@ -17,7 +17,8 @@ std::string_view range_of(Kind kind) {
     case Kind::uint32: return ",\"minimum\":0,\"maximum\":4294967295";
     case Kind::uint64: return ",\"minimum\":0,\"maximum\":18446744073709551615";
     case Kind::float16: return ",\"minimum\":-65504,\"maximum\":65504";
-    case Kind::float32: return ",\"minimum\":-3.4028234663852886e38,\"maximum\":3.4028234663852886e38";
+    case Kind::float32:  // 2^128 - 2^103: from here on the nearest float32 is infinite
+      return ",\"exclusiveMinimum\":-3.4028235677973366e38,\"exclusiveMaximum\":3.4028235677973366e38";
     default: return "";
   }
 }
