@@ -12,32 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import mlcore
-import numpy as np
 import pandas as pd
 import pytest
-from cases import table
 from grpc_demo import run_grpc_page
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from triton_server import PACKAGES, grpcclient, quiet_client
-from triton_tables import answers, assert_answers, assert_same, inputs_of, output_names, tensors
+from triton_tables import FRAME, answers, assert_answers, assert_same, inputs_of, make_model, output_names, tensors
 from tritonclient.grpc import aio
-
-FRAME = table(300)[["amount", "rate", "count", "level", "flag", "city", "job"]]
-LABEL = np.array(["no", "yes", "später"])[np.arange(300) % 3]
 
 
 @pytest.fixture(scope="module")
 def model() -> mlcore.Model:
-    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-    features = ColumnTransformer(
-        [("n", StandardScaler(), ["amount", "rate", "count", "level"]), ("c", encoder, ["city", "job", "flag"])]
-    )
-    pipeline = make_pipeline(features, HistGradientBoostingClassifier(max_iter=4))
-    return mlcore.compile(pipeline.fit(FRAME, LABEL), FRAME)
+    return make_model()
 
 
 @pytest.fixture(scope="module")

@@ -12,26 +12,16 @@ import mlcore
 import numpy as np
 import pandas as pd
 import pytest
-from cases import scale, table
+from cases import scale
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from triton_server import Server, grpcclient, httpclient, quiet_client
-from triton_tables import answers, assert_answers, assert_same, inputs_of, output_names, tensors
-
-FRAME = table(300)[["amount", "rate", "count", "level", "flag", "city", "job"]]
-LABEL = np.array(["no", "yes", "später"])[np.arange(300) % 3]
+from triton_tables import FRAME, answers, assert_answers, assert_same, inputs_of, make_model, output_names, tensors
 
 
 @pytest.fixture(scope="module")
 def model() -> mlcore.Model:
-    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-    features = ColumnTransformer(
-        [("n", StandardScaler(), ["amount", "rate", "count", "level"]), ("c", encoder, ["city", "job", "flag"])]
-    )
-    pipeline = make_pipeline(features, HistGradientBoostingClassifier(max_iter=4))
-    return mlcore.compile(pipeline.fit(FRAME, LABEL), FRAME)
+    return make_model()
 
 
 @pytest.fixture(scope="module")

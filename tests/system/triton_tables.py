@@ -7,9 +7,16 @@ from typing import Any
 import mlcore
 import numpy as np
 import pandas as pd
+from cases import table
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from triton_server import grpcclient
 
-__all__ = ["answers", "assert_same", "inputs_of", "output_names", "tensors"]
+__all__ = ["FRAME", "answers", "assert_same", "inputs_of", "make_model", "output_names", "tensors"]
+
+FRAME = table(300)[["amount", "rate", "count", "level", "flag", "city", "job"]]
 
 Sent = dict[str, tuple[str, np.ndarray]]
 _NUMPY = {"BOOL": np.bool_, "FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
@@ -32,6 +39,17 @@ def _column(series: pd.Series, type: str, logical: str) -> tuple[np.ndarray, np.
         return series.to_numpy().astype(_numpy(type)), np.ones(len(series), bool)
     filled = series if there.all() else series.where(there, 0)
     return filled.to_numpy().astype(_numpy(type)), there
+
+
+def make_model() -> mlcore.Model:
+    """A classifier of three labels, of FRAME's columns."""
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    features = ColumnTransformer(
+        [("n", StandardScaler(), ["amount", "rate", "count", "level"]), ("c", encoder, ["city", "job", "flag"])]
+    )
+    pipeline = make_pipeline(features, HistGradientBoostingClassifier(max_iter=4))
+    label = np.array(["no", "yes", "später"])[np.arange(len(FRAME)) % 3]
+    return mlcore.compile(pipeline.fit(FRAME, label), FRAME)
 
 
 def tensors(model: mlcore.Model, frame: Any, *, lists: bool = False) -> dict[str, tuple[str, np.ndarray]]:

@@ -170,10 +170,11 @@ class ServerProcess:
         return code
 
 
-def arguments_of(models: Iterable[str | os.PathLike[str]], options: Mapping[str, Option]) -> list[str]:
-    """The command line of these models and options; None and False leave an option out."""
+def arguments_of(models: Iterable[str | os.PathLike[str]], port: int, options: Mapping[str, Option]) -> list[str]:
+    """The command line of these models and options; None and False leave an option out, a Unix socket the port."""
     arguments = [os.fspath(model) for model in models]
-    for name, value in options.items():
+    listening = {"port": port} if options.get("unix") is None else {}
+    for name, value in {**options, **listening}.items():
         flag = "--" + name.replace("_", "-")
         if value is True:
             arguments.append(flag)
@@ -227,6 +228,4 @@ def spawn(
     ...     answer.status
     200
     """
-    if options.get("unix") is None:
-        options["port"] = port
-    return ServerProcess(arguments_of(models, options), start_timeout=start_timeout)
+    return ServerProcess(arguments_of(models, port, options), start_timeout=start_timeout)

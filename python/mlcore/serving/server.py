@@ -172,6 +172,4 @@ def serve(
     ...     server.request("POST", "/predictions/line", b'[{"x0": 0.0}]').status
     200
     """
-    if options.get("unix") is None:
-        options["port"] = port
-    return Server(arguments_of(models, options))
+    return Server(arguments_of(models, port, options))
