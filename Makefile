@@ -33,7 +33,7 @@ test-system: $(VENV)/installed  ## what needs Debian packages or long runs; MLCO
 lint: $(VENV)/installed  ## formats, types, stubs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	find benchmarks cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	find benchmarks cpp cuda tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/mypy
 	$(BIN)/stubtest mlcore._core mlcore._server --allowlist tests/stubtest_allowlist.txt
 
@@ -41,7 +41,7 @@ lint: $(VENV)/installed  ## formats, types, stubs
 format: $(VENV)/tools  ## rewrite the sources in the house format
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
-	find benchmarks cpp tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
+	find benchmarks cpp cuda tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
 
 .PHONY: bench bench-peers bench-instructions bench-serve bench-triton
 bench: $(VENV)/installed  ## side by side with libraries, converters and compilers, under out/; SELECT="encoded large", RECORD=1

@@ -17,3 +17,7 @@ HERE = str(Path(__file__).resolve().parent)
 
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
+
+import emulated  # noqa: E402 - found through the path above
+
+emulated.use()

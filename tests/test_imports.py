@@ -17,8 +17,9 @@ CPP = {
     "kernels": {"base"},
     "ops": {"base", "ir", "kernels"},
     "runtime": {"base", "ir", "kernels", "ops"},
+    "device": {"base", "ir", "kernels", "ops", "runtime"},
     "capi": {"base", "ir", "runtime"},
-    "bindings": {"base", "ir", "ops", "runtime"},
+    "bindings": {"base", "device", "ir", "ops", "runtime"},
     "triton": {"base", "ir", "runtime"},
     "server": {"base", "ir", "runtime"},
     "server_module": {"base", "bindings", "server"},
@@ -32,7 +33,8 @@ PYTHON = {
     "paths": set(),
     "frontends": {"_core", "errors", "frontends", "_optional"},
     "containers": {"_core", "errors", "_optional"},
-    "model": {"_core", "containers", "errors", "report", "_optional"},
+    "device": {"_core", "errors"},
+    "model": {"_core", "containers", "device", "errors", "report", "_optional"},
     "parity": {"_core", "containers", "errors", "frontends", "model", "report"},
     "export": {"_core", "errors", "model"},
     "serving": {"errors", "_optional"},
@@ -47,6 +49,14 @@ def test_cpp_rooms_include_downwards_only(room: str) -> None:
     for file in files:
         for included in re.findall(r'^#include "([a-z_]+)/', file.read_text(), re.MULTILINE):
             assert included == room or included in CPP[room], f"{file.relative_to(ROOT)} includes {included}/"
+
+
+def test_the_kernels_of_devices_include_kernels_only() -> None:
+    for file in (ROOT / "cuda").iterdir():
+        for included in re.findall(r'^#include "([a-z_]+)/', file.read_text(), re.MULTILINE):
+            assert included in {"base", "kernels"}, f"{file.name} includes {included}/"
+    for file in (ROOT / "cpp").rglob("*.[hc]*"):
+        assert "cuda_runtime" not in file.read_text(), f"{file} knows the headers of CUDA"
 
 
 def _imports(file: Path) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import mlcore
 import numpy as np
 from cases import scale
+from emulated import assert_same_on_device
 from holding import accepted_rows, arrays, assert_promises, bits, compiled, part, quiet
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -50,6 +51,7 @@ def _assert_rows(model: mlcore.Model, good: Any) -> None:
         for position, array in enumerate(arrays(batch)):
             assert bits(np.concatenate([arrays(single)[position] for single in singles])) == bits(array)
     assert copy.to_bytes() == model.to_bytes()
+    assert_same_on_device(model, good)
 
 
 def _assert_empty(model: mlcore.Model, train: Any) -> None:

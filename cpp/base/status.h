@@ -13,6 +13,7 @@ enum class ErrorCode {
   artifact,  // a file is damaged, hostile or from another version
   input,     // a table or row does not fit the schema, or an op refuses a value
   io,        // the operating system refused
+  device,    // a GPU, its driver or its library is not there, or failed
 };
 
 class Error : public std::runtime_error {

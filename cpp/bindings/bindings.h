@@ -15,6 +15,7 @@ void register_batch(pybind11::module_& module);
 void register_program(pybind11::module_& module);
 void register_model(pybind11::module_& module);
 void register_scorer(pybind11::module_& module);
+void register_device(pybind11::module_& module);
 
 // Sets Python's error indicator to what an exception of the core or of pybind11 means.
 void raise_in_python(std::exception_ptr error) noexcept;

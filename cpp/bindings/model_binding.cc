@@ -1,6 +1,7 @@
 // Model: load, save, run, describe.
 #include "bindings/bindings.h"
 #include "bindings/gil.h"
+#include "bindings/run_batches.h"
 #include "ir/artifact.h"
 #include "ops/op.h"
 #include "runtime/batch.h"
@@ -34,6 +35,8 @@ py::array strings_to_python(const std::vector<StringRef>& values, int64_t rows, 
   return out;
 }
 
+}  // namespace
+
 const ValueType& output_type(const Model& model, int32_t output) {
   const Program& program = model.program();
   require(output >= 0 && static_cast<size_t>(output) < program.outputs.size(), ErrorCode::program,
@@ -50,9 +53,9 @@ py::dtype numpy_dtype(DType type) {
   }
 }
 
-// Blocks of the asked outputs for all batches, one after the other, as arrays of shape (rows, width).
-py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batches,
-             const std::vector<int32_t>& outputs, bool folded) {
+py::list run_batches(const Model& model, const std::vector<std::shared_ptr<Batch>>& batches,
+                     const std::vector<int32_t>& outputs,
+                     const std::function<void(const Batch&, std::span<void* const>)>& run) {
   int64_t rows = 0;
   for (const auto& batch : batches) rows += batch->rows();
   std::vector<py::array> arrays(outputs.size());
@@ -70,7 +73,6 @@ py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batc
   }
   {
     const GilRelease release;
-    const WarmWorkspace workspace;
     std::vector<void*> destinations(outputs.size());
     int64_t done = 0;
     for (const auto& batch : batches) {
@@ -78,8 +80,7 @@ py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batc
         const ValueType type = output_type(model, outputs[i]);
         destinations[i] = starts[i] + size_of(type.dtype) * static_cast<size_t>(done * type.width);
       }
-      if (folded) model.run(*batch, outputs, destinations, *workspace);
-      else model.run_unfolded(*batch, outputs, destinations, *workspace);
+      run(*batch, destinations);
       done += batch->rows();
     }
   }
@@ -89,6 +90,17 @@ py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batc
     out.append(type.dtype == DType::str ? strings_to_python(strings[i], rows, type.width) : arrays[i]);
   }
   return out;
+}
+
+namespace {
+
+py::list run(const Model& model, const std::vector<std::shared_ptr<Batch>>& batches,
+             const std::vector<int32_t>& outputs, bool folded) {
+  const WarmWorkspace workspace;
+  return run_batches(model, batches, outputs, [&](const Batch& batch, std::span<void* const> destinations) {
+    if (folded) model.run(batch, outputs, destinations, *workspace);
+    else model.run_unfolded(batch, outputs, destinations, *workspace);
+  });
 }
 
 py::list describe_schema(const Model& model) {

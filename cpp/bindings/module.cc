@@ -13,6 +13,7 @@ const char* exception_name(mlcore::ErrorCode code) {
     case mlcore::ErrorCode::artifact: return "ArtifactError";
     case mlcore::ErrorCode::input: return "InputError";
     case mlcore::ErrorCode::io: return "ArtifactIOError";
+    case mlcore::ErrorCode::device: return "DeviceError";
   }
   return "MlcoreError";
 }
@@ -54,4 +55,5 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   mlcore::register_program(module);
   mlcore::register_model(module);
   mlcore::register_scorer(module);
+  mlcore::register_device(module);
 }

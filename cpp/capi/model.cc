@@ -16,6 +16,7 @@ mlc_status status_of(ErrorCode code) {
     case ErrorCode::input: return MLC_ERROR_INPUT;
     case ErrorCode::artifact: return MLC_ERROR_ARTIFACT;
     case ErrorCode::io: return MLC_ERROR_IO;
+    case ErrorCode::device:
     case ErrorCode::program: break;
   }
   return MLC_ERROR_INTERNAL;

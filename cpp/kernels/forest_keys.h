@@ -30,7 +30,7 @@ using FloatOf = std::conditional_t<sizeof(K) == 4, float, double>;
 
 // A number's key; NaN is the largest of all. -0.0 is one below 0.0, which bounds of splits allow for.
 template <class K>
-[[gnu::always_inline]] inline K key_of(FloatOf<K> x) {
+[[gnu::always_inline]] constexpr K key_of(FloatOf<K> x) {
   constexpr K kSign = K{1} << (sizeof(K) * 8 - 1);
   const K bits = __builtin_bit_cast(K, x);
   const K flip = static_cast<K>((K{0} - (bits >> (sizeof(K) * 8 - 1))) | kSign);
@@ -41,14 +41,14 @@ template <class K>
 
 // abs(x) <= 1e-35f
 template <class K>
-[[gnu::always_inline]] inline bool counts_as_zero(FloatOf<K> x) {
+[[gnu::always_inline]] constexpr bool counts_as_zero(FloatOf<K> x) {
   constexpr K kSign = K{1} << (sizeof(K) * 8 - 1);
   return (__builtin_bit_cast(K, x) & ~kSign) <=
          __builtin_bit_cast(K, static_cast<FloatOf<K>>(kZeroAsMissing));
 }
 
 template <class K>
-[[gnu::always_inline]] inline K category_code(FloatOf<K> x, CategoryRule rule) {
+[[gnu::always_inline]] constexpr K category_code(FloatOf<K> x, CategoryRule rule) {
   if (x != x) return kCodeNaN;
   if (rule == CategoryRule::lightgbm ? x <= -1 : x < 0) return kCodeNegative;
   if (x >= static_cast<FloatOf<K>>(kMaxCategory)) return kCodeLarge;
@@ -57,7 +57,7 @@ template <class K>
 
 // The key of a number as a column of view `kView` holds it.
 template <class K, View kView>
-[[gnu::always_inline]] inline K key_in(FloatOf<K> x, CategoryRule rule) {
+[[gnu::always_inline]] constexpr K key_in(FloatOf<K> x, CategoryRule rule) {
   if constexpr (kView == View::category) return category_code<K>(x, rule);
   constexpr bool kZeroIsNaN = kView == View::zero_right || kView == View::zero_left;
   const K key = kZeroIsNaN && counts_as_zero<K>(x) ? static_cast<K>(~K{0}) : key_of<K>(x);
@@ -66,7 +66,7 @@ template <class K, View kView>
 
 // Whether a category goes right in a set of Layout::pool: the count of codes, then a bit for each.
 template <class Code>
-[[gnu::always_inline]] inline uint32_t goes_right(const uint32_t* set, Code code) {
+[[gnu::always_inline]] constexpr uint32_t goes_right(const uint32_t* set, Code code) {
   const auto bit = code < set[0] ? static_cast<uint32_t>(code) : kCodeLarge;
   return (set[1 + bit / 32] >> (bit % 32)) & 1;
 }

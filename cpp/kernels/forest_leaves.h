@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/forest_layout.h"
@@ -20,13 +21,45 @@ struct Run {
   FloatOf<K> value(int32_t feature, int64_t row) const { return data[feature * rows + row]; }
 };
 
+enum class LeafKind : uint8_t { scalar, vector, linear, ids };
+
+// Leaves of linear models: constant + coef * x, one after the other; a NaN gives the plain value. `x` gives
+// the row's number in a feature. Constexpr, so that a compiler for GPUs may take it too.
+template <class Key, class Leaf, class X>
+constexpr Leaf linear_leaf(const int64_t* offsets, const int32_t* features, const double* coef,
+                           double constant, int32_t leaf, Leaf plain, bool drops_tiny, const X& x) {
+  double sum = constant;
+  for (int64_t i = offsets[leaf]; i < offsets[leaf + 1]; ++i) {
+    const FloatOf<Key> value = x(features[i]);
+    if (value != value) return plain;
+    sum += coef[i] * (drops_tiny && counts_as_zero<Key>(value) ? 0.0 : static_cast<double>(value));
+  }
+  return static_cast<Leaf>(sum);
+}
+
 template <class N, class Leaf>
 class Leaves {
   using Key = typename N::Key;
   using Float = FloatOf<Key>;
 
  public:
-  enum class Kind : uint8_t { scalar, vector, linear, ids };
+  using Kind = LeafKind;
+
+  // What there is of each leaf; empty where the kind has none of it.
+  struct Arrays {
+    std::span<const Leaf> base, node_value, leaf_values;
+    std::span<const int32_t> node_row;
+    std::span<const int64_t> linear_offsets;
+    std::span<const int32_t> linear_feature;
+    std::span<const double> linear_coef, linear_constant;
+    bool divides, linear_drops_tiny;
+    Leaf divisor;
+  };
+  Arrays arrays() const {
+    return {base_,           node_value_,        leaf_values_, node_row_,
+            linear_offsets_, linear_feature_,    linear_coef_, linear_constant_,
+            divides_,        linear_drops_tiny_, divisor_};
+  }
 
   Leaves(const ForestSpec& spec, const Layout<N>& layout)
       : kind_(spec.leaf_ids                 ? Kind::ids
@@ -159,15 +192,10 @@ class Leaves {
   }
 
   Leaf linear_value(const Run<Key>& run, size_t node, int64_t row) const {
-    const auto leaf = static_cast<size_t>(node_row_[node]);
-    double sum = linear_constant_[leaf];
-    for (auto i = static_cast<size_t>(linear_offsets_[leaf]);
-         i < static_cast<size_t>(linear_offsets_[leaf + 1]); ++i) {
-      const Float x = run.value(linear_feature_[i], row);
-      if (x != x) return node_value_[node];
-      sum += linear_coef_[i] * (linear_drops_tiny_ && counts_as_zero<Key>(x) ? 0.0 : static_cast<double>(x));
-    }
-    return static_cast<Leaf>(sum);
+    const int32_t leaf = node_row_[node];
+    return linear_leaf<Key>(linear_offsets_.data(), linear_feature_.data(), linear_coef_.data(),
+                            linear_constant_[static_cast<size_t>(leaf)], leaf, node_value_[node],
+                            linear_drops_tiny_, [&](int32_t feature) { return run.value(feature, row); });
   }
 
   Kind kind_;

@@ -16,8 +16,9 @@ uint32_t step(const N* nodes, uint32_t at, const typename N::Key* keys) {
   return node.left + static_cast<uint32_t>(keys[node.column] > node.span);
 }
 
-template <class N>
-uint32_t step_any(const N* nodes, uint32_t at, const typename N::Key* keys, const uint32_t* pool) {
+// `keys` is anything that gives the key of a column.
+template <class N, class Keys>
+constexpr uint32_t step_any(const N* nodes, uint32_t at, const Keys& keys, const uint32_t* pool) {
   const N& node = nodes[at];
   if ((node.column & N::kCategory) == 0)
     return node.left + static_cast<uint32_t>(keys[node.column] > node.span);
@@ -25,8 +26,8 @@ uint32_t step_any(const N* nodes, uint32_t at, const typename N::Key* keys, cons
   return node.left + goes_right(pool + node.span, code);
 }
 
-template <class N>
-uint32_t walk_any(const N* nodes, const typename N::Key* keys, const uint32_t* pool, uint32_t at = 0) {
+template <class N, class Keys>
+constexpr uint32_t walk_any(const N* nodes, const Keys& keys, const uint32_t* pool, uint32_t at = 0) {
   for (;;) {
     const uint32_t next = step_any(nodes, at, keys, pool);
     if (next == at) return at;

@@ -1,12 +1,9 @@
 #include "kernels/link.h"
 
-#include "kernels/math.h"
-#include "kernels/numpy_exp.h"
+#include "kernels/link_inl.h"
 
 namespace mlcore {
 namespace {
-
-float exp_f32(float x) { return static_cast<float>(math::exp(static_cast<double>(x))); }
 
 template <class T, class F>
 void each(const LinkArgs& args, const F& formula) {
@@ -30,64 +27,32 @@ void each_row(const LinkArgs& args, const F& formula) {
 }
 
 void xgb_sigmoid(const LinkArgs& args) {
-  each<float>(args, [](float x) {
-    const float limited = 88.7f < -x ? 88.7f : -x;
-    return 1.0f / (exp_f32(limited) + 1.0f + 1e-16f);
-  });
+  each<float>(args, [](float x) { return links::xgb_sigmoid(x); });
 }
-
-void xgb_softmax(const LinkArgs& args) {
-  each_row<float>(args, [](float* x, int64_t n) {
-    float top = x[0];
-    for (int64_t i = 1; i < n; ++i) top = x[i] > top || top != top ? x[i] : top;  // fmaxf
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; ++i) {
-      x[i] = exp_f32(x[i] - top);
-      sum += static_cast<double>(x[i]);
-    }
-    const float total = static_cast<float>(sum);
-    for (int64_t i = 0; i < n; ++i) x[i] /= total;
-  });
-}
-
+void xgb_softmax(const LinkArgs& args) { each_row<float>(args, links::xgb_softmax<float*>); }
 void xgb_hinge(const LinkArgs& args) {
-  each<float>(args, [](float x) { return x > 0.0f ? 1.0f : 0.0f; });
+  each<float>(args, [](float x) { return links::xgb_hinge(x); });
 }
 
 void exp_of_f64(const LinkArgs& args) {
   each<double>(args, [](double x) { return math::exp(x); });
 }
 void exp_of_f32(const LinkArgs& args) {
-  each<float>(args, [](float x) { return exp_f32(x); });
+  each<float>(args, [](float x) { return links::exp_f32(x); });
 }
 void np_exp_of_f32(const LinkArgs& args) {
   each<float>(args, [](float x) { return numpy_exp(x); });
 }
 
 void lgb_sigmoid(const LinkArgs& args) {
-  const double negative_scale = -args.scale;
-  each<double>(args, [=](double x) { return 1.0 / (1.0 + math::exp(negative_scale * x)); });
+  each<double>(args, [scale = args.scale](double x) { return links::lgb_sigmoid(x, scale); });
 }
-
-void lgb_softmax(const LinkArgs& args) {
-  each_row<double>(args, [](double* x, int64_t n) {
-    double top = x[0];
-    for (int64_t i = 1; i < n; ++i) top = x[i] < top ? top : x[i];  // std::max(x[i], top)
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; ++i) {
-      x[i] = math::exp(x[i] - top);
-      sum += x[i];
-    }
-    for (int64_t i = 0; i < n; ++i) x[i] /= sum;
-  });
-}
-
+void lgb_softmax(const LinkArgs& args) { each_row<double>(args, links::lgb_softmax<double*>); }
 void lgb_sqrt(const LinkArgs& args) {
-  each<double>(args, [](double x) { return ((x > 0.0 ? 1.0 : 0.0) - (x < 0.0 ? 1.0 : 0.0)) * x * x; });
+  each<double>(args, [](double x) { return links::lgb_sqrt(x); });
 }
-
 void lgb_xentlambda(const LinkArgs& args) {
-  each<double>(args, [](double x) { return math::log1p(math::exp(x)); });
+  each<double>(args, [](double x) { return links::lgb_xentlambda(x); });
 }
 
 template <class T>
@@ -95,48 +60,9 @@ void sk_expit(const LinkArgs& args) {
   const T scale = static_cast<T>(args.scale);
   each<T>(args, [=](T x) { return math::expit(scale * x); });
 }
-
-// NumPy's sum of a contiguous row (pairwise_sum in its loops): eight partial sums up to 128 elements, halves
-// above.
-template <class T>
-T block_sum(const T* x, int64_t n) {
-  if (n < 8) {
-    T sum = x[0];
-    for (int64_t i = 1; i < n; ++i) sum += x[i];
-    return sum;
-  }
-  T part[8];
-  for (int64_t k = 0; k < 8; ++k) part[k] = x[k];
-  int64_t i = 8;
-  for (; i < n - n % 8; i += 8)
-    for (int64_t k = 0; k < 8; ++k) part[k] += x[i + k];
-  T sum = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
-  for (; i < n; ++i) sum += x[i];
-  return sum;
-}
-
-// The recursion depth is at most 57: every level halves n.
-template <class T>
-T pairwise_sum(const T* x, int64_t n) {
-  if (n <= 128) return block_sum(x, n);
-  int64_t half = n / 2;
-  half -= half % 8;
-  return pairwise_sum(x, half) + pairwise_sum(x + half, n - half);
-}
-
-inline double np_exp(double x) { return math::exp(x); }
-inline float np_exp(float x) { return numpy_exp(x); }
-
 template <class T>
 void sk_softmax(const LinkArgs& args) {
-  each_row<T>(args, [](T* x, int64_t n) {
-    T top = x[0];
-    for (int64_t i = 1; i < n; ++i)
-      top = x[i] > top || x[i] != x[i] ? x[i] : top;  // a NaN is the maximum and stays
-    for (int64_t i = 0; i < n; ++i) x[i] = np_exp(x[i] - top);
-    const T sum = pairwise_sum(x, n);
-    for (int64_t i = 0; i < n; ++i) x[i] /= sum;
-  });
+  each_row<T>(args, links::sk_softmax<T, T*>);
 }
 
 constexpr LinkFunction kFunctions[] = {

@@ -32,26 +32,26 @@ inline constexpr Pair kLog10Of2{0x1.34413509f78p-2, 0x1.fef311f12b358p-46};
 
 inline constexpr double kRoundShift = 0x1.8p52;  // x + shift - shift rounds |x| < 2^51 to an integer
 
-inline uint64_t bits(double x) { return std::bit_cast<uint64_t>(x); }
-inline double from_bits(uint64_t x) { return std::bit_cast<double>(x); }
-inline double absolute(double x) { return from_bits(bits(x) & 0x7fffffffffffffffu); }
-inline double with_sign_of(double magnitude, double sign) {
+constexpr uint64_t bits(double x) { return std::bit_cast<uint64_t>(x); }
+constexpr double from_bits(uint64_t x) { return std::bit_cast<double>(x); }
+constexpr double absolute(double x) { return from_bits(bits(x) & 0x7fffffffffffffffu); }
+constexpr double with_sign_of(double magnitude, double sign) {
   return from_bits((bits(magnitude) & 0x7fffffffffffffffu) | (bits(sign) & 0x8000000000000000u));
 }
 
 // Exact a + b; needs |a| >= |b| or a == 0.
-inline Pair fast_two_sum(double a, double b) {
+constexpr Pair fast_two_sum(double a, double b) {
   const double s = a + b;
   return {s, b - (s - a)};
 }
 // Exact a + b.
-inline Pair two_sum(double a, double b) {
+constexpr Pair two_sum(double a, double b) {
   const double s = a + b;
   const double v = s - a;
   return {s, (a - (s - v)) + (b - v)};
 }
 // Exact a * b for |a|, |b| < 2^990 whose product does not underflow (Dekker 1971).
-inline Pair two_product(double a, double b) {
+constexpr Pair two_product(double a, double b) {
   constexpr double kSplit = 0x1p27 + 1.0;
   const double ca = kSplit * a, cb = kSplit * b;
   const double ah = ca - (ca - a), bh = cb - (cb - b);
@@ -61,23 +61,23 @@ inline Pair two_product(double a, double b) {
 }
 
 // 2^k for an integral k in [-1022, 1023].
-inline double power_of_two(double k) { return from_bits((bits(k + kRoundShift) + 1023) << 52); }
+constexpr double power_of_two(double k) { return from_bits((bits(k + kRoundShift) + 1023) << 52); }
 
 // y * 2^k for an integral k in [-1100, 1100]: two factors, so that the last product alone can round or
 // overflow.
-inline double scale(double y, double k) {
+constexpr double scale(double y, double k) {
   const double half = (k * 0.5 + kRoundShift) - kRoundShift;
   return y * power_of_two(half) * power_of_two(k - half);
 }
 
 // x clamped to [low, high]; NaN stays NaN.
-inline double clamped(double x, double low, double high) {
+constexpr double clamped(double x, double low, double high) {
   const double a = x < low ? low : x;
   return a > high ? high : a;
 }
 
 // Sum of r^n / n! for n >= 3, divided by r^3; |r| <= ln(2) / 2, truncation below 2^-63.
-inline double exp_tail(double r) {
+constexpr double exp_tail(double r) {
   const double r2 = r * r;
   const double r4 = r2 * r2;
   const double a = (1.0 / 6.0 + r * (1.0 / 24.0)) + r2 * (1.0 / 120.0 + r * (1.0 / 720.0));
@@ -92,7 +92,7 @@ struct Reduced {
   double k;
   Pair r;
 };
-inline Reduced reduce(double x) {
+constexpr Reduced reduce(double x) {
   const double k = (x * kInvLn2.hi + kRoundShift) - kRoundShift;
   const double high = x - k * kLn2.hi;
   const double low = k * kLn2.lo;
@@ -102,7 +102,7 @@ inline Reduced reduce(double x) {
 
 // exp(r) for a reduced argument; the square is exact, so that nearly every result is the correctly rounded
 // one.
-inline double exp_reduced(const Pair& r) {
+constexpr double exp_reduced(const Pair& r) {
   const Pair square = two_product(r.hi, r.hi);
   const Pair one = fast_two_sum(1.0, r.hi);
   const Pair sum = fast_two_sum(one.hi, 0.5 * square.hi);
@@ -110,12 +110,12 @@ inline double exp_reduced(const Pair& r) {
   return sum.hi + (sum.lo + (one.lo + tail));
 }
 
-inline double exp(double x) {
+constexpr double exp(double x) {
   const Reduced a = reduce(clamped(x, -750.0, 720.0));
   return scale(exp_reduced(a.r), a.k);
 }
 
-inline double exp2(double x) {
+constexpr double exp2(double x) {
   const double y = clamped(x, -1080.0, 1030.0);
   const double k = (y + kRoundShift) - kRoundShift;
   const double f = y - k;
@@ -125,7 +125,7 @@ inline double exp2(double x) {
 
 // (exp(x) - 1) / 2 as an unevaluated sum for 2^-54 <= |x| <= 710, relative error below 2^-58. Halved, because
 // 2^k does not exist for the largest arguments.
-inline Pair half_expm1(double x) {
+constexpr Pair half_expm1(double x) {
   const Reduced a = reduce(x);
   const double r = a.r.hi;
   const Pair square = two_product(r, r);
@@ -138,13 +138,13 @@ inline Pair half_expm1(double x) {
   return {total.hi, total.lo + (base.lo + power * p.lo)};
 }
 
-inline double expm1(double x) {
+constexpr double expm1(double x) {
   const Pair half = half_expm1(clamped(x, -60.0, 710.0));
   const double y = 2.0 * (half.hi + half.lo);
   return absolute(x) < 0x1p-54 ? x : y;
 }
 
-inline double tanh(double x) {
+constexpr double tanh(double x) {
   const Pair h = half_expm1(clamped(2.0 * absolute(x), -60.0, 44.0));
   const Pair d = two_sum(h.hi, 1.0);
   const double d_low = d.lo + h.lo;
@@ -155,15 +155,15 @@ inline double tanh(double x) {
 }
 
 // scipy.special.expit (xsf/log_exp.h): this very expression, in double.
-inline double expit(double x) { return 1.0 / (1.0 + exp(-x)); }
+constexpr double expit(double x) { return 1.0 / (1.0 + exp(-x)); }
 
 // The same in float32: the library overflows at exp(89), so its float32 steps are kept.
-inline float expit(float x) { return 1.0f / (1.0f + static_cast<float>(exp(-static_cast<double>(x)))); }
+constexpr float expit(float x) { return 1.0f / (1.0f + static_cast<float>(exp(-static_cast<double>(x)))); }
 
 // log(1 + f + f_low) as an unevaluated sum, for 1 + f in [sqrt(1/2), sqrt(2)) and |f_low| below ulp(1 + f).
 // With s = f / (2 + f): log(1 + f) = f - f^2/2 + s (f^2/2 + R), R = 2/3 s^2 + 2/5 s^4 + ..., truncation below
 // 2^-60.
-inline Pair log_pair(double f, double f_low) {
+constexpr Pair log_pair(double f, double f_low) {
   const double s = f / (2.0 + f);
   const double z = s * s;
   const double w = z * z;
@@ -181,7 +181,7 @@ struct Split {
   double k;
   double f;
 };
-inline Split split(double x) {
+constexpr Split split(double x) {
   constexpr uint64_t kSqrtHalf = 0x3fe6a09e667f3bcd;
   const uint64_t shifted = bits(x) + (0x3ff0000000000000u - kSqrtHalf);
   const double k = from_bits((shifted >> 52) | bits(0x1p52)) - (0x1p52 + 1023.0);
@@ -189,7 +189,7 @@ inline Split split(double x) {
 }
 
 // Results of a logarithm at its edges; `y` elsewhere.
-inline double log_edges(double x, double y) {
+constexpr double log_edges(double x, double y) {
   const double a = x > 0.0 ? y : (x == 0.0 ? -kInfinity : kNaN);
   return x < kInfinity ? a : x + x;
 }
@@ -199,31 +199,31 @@ struct LogParts {
   double k;
   Pair log;
 };
-inline LogParts log_parts(double x) {
+constexpr LogParts log_parts(double x) {
   const bool subnormal = x < 0x1p-1022;
   const Split a = split(subnormal ? x * 0x1p54 : x);
   return {subnormal ? a.k - 54.0 : a.k, log_pair(a.f, 0.0)};
 }
 
 // k ln 2 + p
-inline double log_sum(double k, const Pair& p) {
+constexpr double log_sum(double k, const Pair& p) {
   const Pair sum = two_sum(k * kLn2.hi, p.hi);
   return sum.hi + (sum.lo + (p.lo + k * kLn2.lo));
 }
 
-inline double log(double x) {
+constexpr double log(double x) {
   const LogParts a = log_parts(x);
   return log_edges(x, log_sum(a.k, a.log));
 }
 
-inline double log2(double x) {
+constexpr double log2(double x) {
   const LogParts a = log_parts(x);
   const Pair p = two_product(a.log.hi, kInvLn2.hi);
   const Pair sum = two_sum(a.k, p.hi);
   return log_edges(x, sum.hi + (sum.lo + (p.lo + (a.log.lo * kInvLn2.hi + a.log.hi * kInvLn2.lo))));
 }
 
-inline double log10(double x) {
+constexpr double log10(double x) {
   const LogParts a = log_parts(x);
   const Pair p = two_product(a.log.hi, kInvLn10.hi);
   const Pair sum = two_sum(a.k * kLog10Of2.hi, p.hi);
@@ -231,7 +231,7 @@ inline double log10(double x) {
   return log_edges(x, sum.hi + (sum.lo + low));
 }
 
-inline double log1p(double x) {
+constexpr double log1p(double x) {
   const Pair u = two_sum(1.0, x);
   const Split a = split(u.hi);
   const bool near = x > -0.29 && x < 0.41;
@@ -245,7 +245,7 @@ inline double log1p(double x) {
 
 // Cube root: bits divided by 3 give 5 bits, two Halley steps 45, and a last step on t cut to 26 bits (t * t
 // is then exact) leaves an error of 2/3 ULP.
-inline double cbrt(double x) {
+constexpr double cbrt(double x) {
   const double a = absolute(x);
   const bool small = a < 0x1p-900, large = a > 0x1p900;
   const double m = a * (small ? 0x1p300 : (large ? 0x1p-300 : 1.0));

@@ -14,7 +14,7 @@ namespace mlcore {
 
 // a * b + c rounded once. The product of two floats is exact in double; rounding the sum to odd keeps what
 // the second rounding must know (Boldo and Melquiond 2008).
-inline float fused_multiply_add(float a, float b, float c) {
+constexpr float fused_multiply_add(float a, float b, float c) {
   const double product = static_cast<double>(a) * static_cast<double>(b);
   const double addend = static_cast<double>(c);
   const double sum = product + addend;
@@ -25,7 +25,7 @@ inline float fused_multiply_add(float a, float b, float c) {
   return static_cast<float>(std::bit_cast<double>((error > 0.0) == (sum > 0.0) ? bits + 1 : bits - 1));
 }
 
-inline float numpy_exp(float x) {
+constexpr float numpy_exp(float x) {
   constexpr float kLog2E = 1.44269504088896340736f;
   constexpr float kRoundShift = 0x1.8p23f;
   constexpr float kLn2High = -6.93145752e-1f;

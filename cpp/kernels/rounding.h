@@ -11,34 +11,39 @@ template <class T>
 constexpr T kIntegral = T{1} / std::numeric_limits<T>::epsilon();
 
 template <class T>
-T copy_sign(T magnitude, T sign) {
+constexpr T copy_sign(T magnitude, T sign) {
   if constexpr (std::is_same_v<T, double>) return __builtin_copysign(magnitude, sign);
   else return __builtin_copysignf(magnitude, sign);
 }
 template <class T>
-T magnitude(T x) {
+constexpr T magnitude(T x) {
   if constexpr (std::is_same_v<T, double>) return __builtin_fabs(x);
   else return __builtin_fabsf(x);
 }
+template <class T>
+constexpr T square_root(T x) {
+  if constexpr (std::is_same_v<T, double>) return __builtin_sqrt(x);
+  else return __builtin_sqrtf(x);
+}
 
 template <class T>
-T rint(T x) {
+constexpr T rint(T x) {
   const T a = magnitude(x);
   const T nearest = (a + kIntegral<T>)-kIntegral<T>;
   return a < kIntegral<T> ? copy_sign(nearest, x) : x;
 }
 template <class T>
-T floor(T x) {
+constexpr T floor(T x) {
   const T nearest = math::rint(x);
   return nearest > x ? nearest - T{1} : nearest;
 }
 template <class T>
-T ceil(T x) {
+constexpr T ceil(T x) {
   const T nearest = math::rint(x);
   return nearest < x ? copy_sign(nearest + T{1}, x) : nearest;
 }
 template <class T>
-T trunc(T x) {
+constexpr T trunc(T x) {
   const T a = magnitude(x);
   const T nearest = (a + kIntegral<T>)-kIntegral<T>;
   const T down = nearest > a ? nearest - T{1} : nearest;

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -82,6 +83,13 @@ std::optional<ColumnStep> arith_column(const NodeReader& reader, int64_t column)
   return step;
 }
 
+DeviceStepPtr arith_device(const NodeReader& reader) {
+  using enum device::ElementFn;
+  const auto fn = static_cast<device::ElementFn>(
+      static_cast<int>(add) + named<int>(arith_fn(reader), {"add", "sub", "mul", "div", "rsub", "rdiv"}));
+  return one_function(reader, fn, arith_value(reader));
+}
+
 // -- combine --------------------------------------------------------------------------------------
 
 const std::string& combine_fn(const NodeReader& reader) {
@@ -126,6 +134,12 @@ std::unique_ptr<Step> combine_of(const std::string& fn) {
 std::unique_ptr<Step> lower_combine(const NodeReader& reader) {
   const std::string& fn = combine_fn(reader);
   return for_float(reader.input(0).dtype, [&](auto zero) { return combine_of<decltype(zero)>(fn); });
+}
+
+DeviceStepPtr combine_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::combine);
+  step->spec().function = named<uint8_t>(combine_fn(reader), {"add", "sub", "mul", "div", "min", "max"});
+  return step;
 }
 
 // -- clip -----------------------------------------------------------------------------------------
@@ -173,6 +187,14 @@ std::optional<ColumnStep> clip_column(const NodeReader& reader, int64_t column) 
   return step;
 }
 
+DeviceStepPtr clip_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::elements);
+  device::Element& element = step->add(device::ElementFn::clip);
+  set_a(element, reader.constant("lo", reader.input(0).dtype));
+  set_b(element, reader.constant("hi", reader.input(0).dtype));
+  return step;
+}
+
 // -- binarize -------------------------------------------------------------------------------------
 
 ValueType validate_binarize(const NodeReader& reader) {
@@ -203,12 +225,21 @@ std::optional<ColumnStep> binarize_column(const NodeReader& reader, int64_t colu
   return step;
 }
 
+DeviceStepPtr binarize_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::elements);
+  step->add(device::ElementFn::binarize).number = reader.constant("threshold", DType::f64, 1).as<double>()[0];
+  return step;
+}
+
 }  // namespace
 
-constinit const OpDef kArithOp{"arith", always_exact, validate_arith, lower_arith, false, arith_column};
-constinit const OpDef kCombineOp{"combine", always_exact, validate_combine, lower_combine};
-constinit const OpDef kClipOp{"clip", always_exact, validate_clip, lower_clip, false, clip_column};
-constinit const OpDef kBinarizeOp{"binarize",     always_exact, validate_binarize,
-                                  lower_binarize, false,        binarize_column};
+constinit const OpDef kArithOp{"arith", always_exact, validate_arith, lower_arith,
+                               false,   arith_column, arith_device};
+constinit const OpDef kCombineOp{"combine", always_exact, validate_combine, lower_combine,
+                                 false,     nullptr,      combine_device};
+constinit const OpDef kClipOp{"clip", always_exact, validate_clip, lower_clip,
+                              false,  clip_column,  clip_device};
+constinit const OpDef kBinarizeOp{"binarize", always_exact,    validate_binarize, lower_binarize,
+                                  false,      binarize_column, binarize_device};
 
 }  // namespace mlcore

@@ -1,8 +1,9 @@
 // bin, interp: where a number lies among sorted edges.
 #include <algorithm>
-#include <cmath>
 
+#include "kernels/edges_inl.h"
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -12,18 +13,6 @@ void expect_ascending(const NodeReader& reader, std::string_view name, std::span
   for (size_t i = 1; i < values.size(); ++i)
     reader.expect(values[i - 1] <= values[i], "expected ascending numbers in constant '", name,
                   "' but found ", values[i], " after ", values[i - 1]);
-}
-
-// Number of the `count` edges for which `before(edge)` holds; `before` holds for a prefix of them.
-template <class E, class Before>
-int64_t partition_point(const E* edges, int64_t count, const Before& before) {
-  const E* base = edges;
-  while (count > 1) {
-    const int64_t half = count / 2;
-    base += half * static_cast<int64_t>(before(base[half - 1]));  // not a branch: it would be a coin toss
-    count -= half;
-  }
-  return base - edges + (count == 1 && before(*base) ? 1 : 0);
 }
 
 // -- bin ------------------------------------------------------------------------------------------
@@ -64,12 +53,6 @@ std::optional<ColumnStep> bin_column(const NodeReader& reader, int64_t column) {
   return step;
 }
 
-// A NaN compares false with every edge: both sides are written so that it then lies behind all of them.
-template <bool kRight>
-bool is_before(double edge, double value) {
-  return kRight ? !(value < edge) : !(value <= edge);
-}
-
 template <class From, class To, bool kRight>
 class BinStep final : public Step {
  public:
@@ -104,12 +87,13 @@ class BinStep final : public Step {
       while (left > 1) {
         const int64_t half = left / 2;
         for (int64_t k = 0; k < kTogether; ++k)
-          below[k] += half * static_cast<int64_t>(is_before<kRight>(edges[below[k] + half - 1], values[k]));
+          below[k] +=
+              half * static_cast<int64_t>(edges::is_before<kRight>(edges[below[k] + half - 1], values[k]));
         left -= half;
       }
       for (int64_t k = 0; k < some; ++k)
-        to[first + k] =
-            static_cast<To>(below[k] + static_cast<int64_t>(is_before<kRight>(edges[below[k]], values[k])));
+        to[first + k] = static_cast<To>(
+            below[k] + static_cast<int64_t>(edges::is_before<kRight>(edges[below[k]], values[k])));
     }
   }
 
@@ -117,7 +101,8 @@ class BinStep final : public Step {
     for (int64_t row = 0; row < rows; ++row) to[row] = To{0};
     for (int64_t k = 0; k < count; ++k) {
       const double edge = edges[k];
-      for (int64_t row = 0; row < rows; ++row) to[row] += is_before<kRight>(edge, from[row]) ? To{1} : To{0};
+      for (int64_t row = 0; row < rows; ++row)
+        to[row] += edges::is_before<kRight>(edge, from[row]) ? To{1} : To{0};
     }
   }
 
@@ -139,6 +124,15 @@ std::unique_ptr<Step> lower_bin(const NodeReader& reader) {
     if (to == DType::i32) return bin_step<From, int32_t>(reader);
     return for_float(to, [&](auto out) { return bin_step<From, decltype(out)>(reader); });
   });
+}
+
+DeviceStepPtr bin_device(const NodeReader& reader) {
+  const bool right = reader.choice("side", {"right", "left"}) == "right";
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::elements);
+  device::Element& element = step->add(right ? device::ElementFn::bin_right : device::ElementFn::bin_left);
+  set_a(element, reader.constant("edges", DType::f64));
+  set_b(element, reader.constant("offsets", DType::i64));
+  return step;
 }
 
 // -- interp ---------------------------------------------------------------------------------------
@@ -163,65 +157,40 @@ ValueType validate_interp(const NodeReader& reader) {
   return type;
 }
 
-// np.interp (numpy/_core/src/multiarray/compiled_base.c: arr_interp), in double, rounded to the block's type.
-double numpy_interp(std::span<const double> x, std::span<const double> y, double value) {
-  const auto last = static_cast<int64_t>(x.size()) - 1;
-  if (last == 0) return y.front();  // for NaN too
-  if (value != value) return value;
-  if (value < x.front()) return y.front();
-  const int64_t found = partition_point(x.data(), static_cast<int64_t>(x.size()),
-                                        [&](double point) { return point <= value; }) -
-                        1;
-  if (found >= last) return y.back();
-  const auto at = static_cast<size_t>(found);
-  if (x[at] == value) return y[at];
-  const double slope = (y[at + 1] - y[at]) / (x[at + 1] - x[at]);
-  double out = slope * (value - x[at]) + y[at];
-  if (out != out) {
-    out = slope * (value - x[at + 1]) + y[at + 1];
-    if (out != out && y[at] == y[at + 1]) out = y[at];
-  }
-  return out;
-}
-
-// What scipy.interpolate.interp1d does with float32 points (_call_linear), after the clip to the first and
-// last point that IsotonicRegression applies: all in float32, and a point belongs to the interval on its
-// left.
-float scipy_interp(std::span<const float> x, std::span<const float> y, float value) {
-  const auto count = static_cast<int64_t>(x.size());
-  if (count == 1) return y.front();
-  const float raised = value < x.front() ? x.front() : value;
-  const float clipped = raised > x.back() ? x.back() : raised;
-  int64_t above = partition_point(x.data(), count, [&](float point) { return !(point >= clipped); });
-  above = above < 1 ? 1 : above > count - 1 ? count - 1 : above;
-  const auto hi = static_cast<size_t>(above);
-  const float slope = (y[hi] - y[hi - 1]) / (x[hi] - x[hi - 1]);
-  return slope * (clipped - x[hi - 1]) + y[hi - 1];
-}
-
 template <class T, class C, class Interp>
 std::unique_ptr<Step> interp_step(const NodeReader& reader, DType points, Interp interp) {
-  return make_step(
-      [x = reader.constant("x", points), y = reader.constant("y", points), interp](const StepArgs& args) {
-        const auto* from = args.inputs[0].column<T>(0);
-        auto* to = args.output.column<T>(0);
-        const int64_t count = args.output.rows * args.output.width;
-        for (int64_t i = 0; i < count; ++i)
-          to[i] = static_cast<T>(interp(x.as<C>(), y.as<C>(), static_cast<C>(from[i])));
-      });
+  return make_step([x = reader.constant("x", points), y = reader.constant("y", points),
+                    interp](const StepArgs& args) {
+    const auto* from = args.inputs[0].column<T>(0);
+    auto* to = args.output.column<T>(0);
+    const int64_t count = args.output.rows * args.output.width;
+    for (int64_t i = 0; i < count; ++i)
+      to[i] = static_cast<T>(interp(x.as<C>().data(), y.as<C>().data(), x.size(), static_cast<C>(from[i])));
+  });
 }
 
 std::unique_ptr<Step> lower_interp(const NodeReader& reader) {
   if (reader.input(0).dtype == DType::f64)
-    return interp_step<double, double>(reader, DType::f64, numpy_interp);
+    return interp_step<double, double>(reader, DType::f64, edges::numpy_interp);
   if (reader.constant_of("x", {DType::f64, DType::f32}).type() == DType::f64)
-    return interp_step<float, double>(reader, DType::f64, numpy_interp);
-  return interp_step<float, float>(reader, DType::f32, scipy_interp);
+    return interp_step<float, double>(reader, DType::f64, edges::numpy_interp);
+  return interp_step<float, float>(reader, DType::f32, edges::scipy_interp);
+}
+
+DeviceStepPtr interp_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::elements);
+  device::Element& element = step->add(device::ElementFn::interp);
+  const Constant& x = reader.constant_of("x", {DType::f64, DType::f32});
+  set_a(element, x);
+  set_b(element, reader.constant("y", x.type()));
+  element.count = x.size();
+  return step;
 }
 
 }  // namespace
 
-constinit const OpDef kBinOp{"bin", always_exact, validate_bin, lower_bin, false, bin_column};
-constinit const OpDef kInterpOp{"interp", always_exact, validate_interp, lower_interp};
+constinit const OpDef kBinOp{"bin", always_exact, validate_bin, lower_bin, false, bin_column, bin_device};
+constinit const OpDef kInterpOp{"interp", always_exact, validate_interp, lower_interp,
+                                false,    nullptr,      interp_device};
 
 }  // namespace mlcore

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -48,6 +49,10 @@ std::optional<ColumnStep> one_hot_column(const NodeReader& reader, int64_t colum
   step.attributes["dtype"] = reader.node().attributes.at("dtype");
   step.constants.emplace("match_value", Constant(DType::i32, {1}, std::as_bytes(std::span(&code, 1))));
   return step;
+}
+
+DeviceStepPtr one_hot_device(const NodeReader& reader) {
+  return std::make_unique<DeviceStep>(reader, device::StepKind::one_hot);
 }
 
 // -- table ----------------------------------------------------------------------------------------
@@ -158,10 +163,33 @@ std::optional<ColumnStep> table_column(const NodeReader& reader, int64_t column)
   return step;
 }
 
+DeviceStepPtr table_device(const NodeReader& reader) {
+  const Constant& values = table_values(reader);
+  if (values.type() == DType::str) return nullptr;
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::table);
+  const int64_t width = reader.node().type.width, rows = values.shape()[0];
+  const bool has_default = reader.has_constant("default");
+  const size_t size = size_of(values.type());
+  std::vector<std::byte> columns;
+  const auto copy = [&](const Constant& from, int64_t element) {
+    const auto bytes = from.bytes().subspan(static_cast<size_t>(element) * size, size);
+    columns.insert(columns.end(), bytes.begin(), bytes.end());
+  };
+  for (int64_t column = 0; column < width; ++column) {
+    for (int64_t row = 0; row < rows; ++row) copy(values, row * width + column);
+    if (has_default) copy(reader.constant("default", values.type()), column);
+  }
+  step->add(std::move(columns), values.type());
+  step->spec().integer = rows;
+  step->spec().flag = has_default;
+  return step;
+}
+
 }  // namespace
 
-constinit const OpDef kOneHotOp{"one_hot",     always_exact, validate_one_hot,
-                                lower_one_hot, false,        one_hot_column};
-constinit const OpDef kTableOp{"table", always_exact, validate_table, lower_table, false, table_column};
+constinit const OpDef kOneHotOp{"one_hot", always_exact,   validate_one_hot, lower_one_hot,
+                                false,     one_hot_column, one_hot_device};
+constinit const OpDef kTableOp{"table", always_exact, validate_table, lower_table,
+                               false,   table_column, table_device};
 
 }  // namespace mlcore

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -172,11 +173,36 @@ class VoteStep final : public Step {
 
 std::unique_ptr<Step> lower_vote(const NodeReader& reader) { return std::make_unique<VoteStep>(reader); }
 
+DeviceStepPtr complement_device(const NodeReader& reader) {
+  return std::make_unique<DeviceStep>(reader, device::StepKind::complement);
+}
+
+DeviceStepPtr argmax_device(const NodeReader& reader) {
+  return std::make_unique<DeviceStep>(reader, device::StepKind::argmax);
+}
+
+DeviceStepPtr threshold_device(const NodeReader& reader) {
+  const bool equal = reader.choice("compare", {"gt", "ge"}) == "ge";
+  return one_function(reader, equal ? device::ElementFn::at_least : device::ElementFn::above,
+                      reader.constant("cut", reader.input(0).dtype));
+}
+
+DeviceStepPtr vote_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::vote);
+  if (reader.has_constant("weights")) step->add(reader.constant("weights", DType::f64));
+  else step->add(std::vector<double>(reader.input_count(), 1.0), DType::f64);
+  step->spec().integer = reader.integer("classes");
+  return step;
+}
+
 }  // namespace
 
-constinit const OpDef kComplementOp{"complement", always_exact, validate_complement, lower_complement};
-constinit const OpDef kArgmaxOp{"argmax", always_exact, validate_argmax, lower_argmax};
-constinit const OpDef kThresholdOp{"threshold", always_exact, validate_threshold, lower_threshold};
-constinit const OpDef kVoteOp{"vote", always_exact, validate_vote, lower_vote};
+constinit const OpDef kComplementOp{"complement", always_exact, validate_complement, lower_complement,
+                                    false,        nullptr,      complement_device};
+constinit const OpDef kArgmaxOp{"argmax", always_exact, validate_argmax, lower_argmax,
+                                false,    nullptr,      argmax_device};
+constinit const OpDef kThresholdOp{"threshold", always_exact, validate_threshold, lower_threshold,
+                                   false,       nullptr,      threshold_device};
+constinit const OpDef kVoteOp{"vote", always_exact, validate_vote, lower_vote, false, nullptr, vote_device};
 
 }  // namespace mlcore

@@ -17,6 +17,7 @@
 
 #include "kernels/block_loops.h"
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -261,6 +262,22 @@ std::unique_ptr<Step> lower(const NodeReader& reader) {
   });
 }
 
+DeviceStepPtr device_step(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::dot);
+  const DType dtype = dtype_of(reader);
+  const std::vector<int64_t> offsets = feature_offsets(reader);
+  std::vector<int64_t> pieces;  // as DotPiece
+  for (size_t i = 0; i < reader.input_count(); ++i)
+    pieces.insert(pieces.end(), {static_cast<int64_t>(i), 0, offsets[i + 1] - offsets[i], offsets[i],
+                                 reader.input(i).dtype == DType::i32});
+  step->add(reader.constant("weights", dtype));
+  step->add(std::move(pieces), DType::i64);
+  if (reader.has_constant("bias")) step->add(reader.constant("bias", dtype));
+  step->spec().function = in_order(reader) ? 1 : 0;
+  step->spec().flag = reader.flag_or("skip_missing", false);
+  return step;
+}
+
 }  // namespace
 
 std::string_view why_no_codes(const NodeReader& dot) {
@@ -277,6 +294,6 @@ std::string_view why_no_codes(const NodeReader& dot) {
   return {};
 }
 
-const OpDef kDotOp{"dot", exactness, validate, lower};
+const OpDef kDotOp{"dot", exactness, validate, lower, false, nullptr, device_step};
 
 }  // namespace mlcore

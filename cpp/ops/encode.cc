@@ -8,8 +8,10 @@
 #include <boost/container_hash/hash.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include "kernels/row_inl.h"
 #include "kernels/string_map.h"
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -63,11 +65,6 @@ ValueType validate_encode(const NodeReader& reader) {
   return {DType::i32, 1};
 }
 
-// Doubles are keyed by their bits, after -0.0 has become 0.0; NaN never reaches the map.
-uint64_t key_of(double value) { return std::bit_cast<uint64_t>(value + 0.0); }
-uint64_t key_of(float value) { return key_of(static_cast<double>(value)); }
-uint64_t key_of(int64_t value) { return static_cast<uint64_t>(value); }
-
 std::optional<MissingKind> missing_kind(double value) {
   return value != value ? std::optional(kNaN) : std::nullopt;
 }
@@ -107,7 +104,7 @@ class NumberEncodeStep final : public Step {
     map_.reserve(keys.size());
     for (size_t i = 0; i < keys.size(); ++i) {
       const auto code = codes.empty() ? static_cast<int32_t>(i) : codes[i];
-      const bool fresh = map_.try_emplace(key_of(keys[i]), code).second;
+      const bool fresh = map_.try_emplace(rows::category_key(keys[i]), code).second;
       reader.expect(fresh, "expected distinct keys but found ", shown(keys[i]), " twice");
     }
   }
@@ -121,7 +118,7 @@ class NumberEncodeStep final : public Step {
       if (kind) {
         code = fallbacks_.missing[*kind];
       } else {
-        const auto found = map_.find(key_of(from[row]));
+        const auto found = map_.find(rows::category_key(from[row]));
         code = found != map_.end() ? std::optional(found->second) : fallbacks_.unknown;
       }
       if (!code) [[unlikely]]
@@ -210,8 +207,34 @@ std::unique_ptr<Step> lower_encode(const NodeReader& reader) {
   }
 }
 
+DeviceStepPtr encode_device(const NodeReader& reader) {
+  if (reader.input(0).dtype == DType::str) return nullptr;
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::encode);
+  const Constant& keys = reader.constant("keys", key_type(reader));
+  const auto codes = codes_of(reader);
+  std::vector<std::pair<uint64_t, int32_t>> entries;
+  for (size_t i = 0; i < static_cast<size_t>(keys.size()); ++i)
+    entries.emplace_back(keys.type() == DType::i64 ? rows::category_key(keys.as<int64_t>()[i])
+                                                   : rows::category_key(keys.as<double>()[i]),
+                         codes.empty() ? static_cast<int32_t>(i) : codes[i]);
+  std::ranges::sort(entries);
+  std::vector<uint64_t> sorted;
+  std::vector<int32_t> sorted_codes;
+  for (const auto& [key, code] : entries) {
+    sorted.push_back(key);
+    sorted_codes.push_back(code);
+  }
+  step->add(std::move(sorted), DType::i64);
+  step->add(std::move(sorted_codes), DType::i32);
+  const Fallbacks fallbacks(reader);
+  step->spec().integer = fallbacks.unknown ? *fallbacks.unknown : device::kRefuse;
+  step->spec().missing = fallbacks.missing[kNaN] ? *fallbacks.missing[kNaN] : device::kRefuse;
+  return step;
+}
+
 }  // namespace
 
-constinit const OpDef kEncodeOp{"encode", always_exact, validate_encode, lower_encode};
+constinit const OpDef kEncodeOp{"encode", always_exact, validate_encode, lower_encode,
+                                false,    nullptr,      encode_device};
 
 }  // namespace mlcore

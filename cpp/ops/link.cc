@@ -2,6 +2,7 @@
 #include "kernels/link.h"
 
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -62,8 +63,29 @@ ValueType validate(const NodeReader& reader) {
 
 std::unique_ptr<Step> lower(const NodeReader& reader) { return std::make_unique<LinkStep>(reader); }
 
+DeviceStepPtr device_step(const NodeReader& reader) {
+  using enum device::ElementFn;
+  const std::string_view name = function_of(reader).name;
+  if (name.ends_with("_softmax")) {
+    auto step = std::make_unique<DeviceStep>(reader, device::StepKind::softmax);
+    step->spec().function = named<uint8_t>(name, {"xgb_softmax", "lgb_softmax", "sk_softmax"});
+    return step;
+  }
+  const auto fn = name == "xgb_sigmoid"                                     ? xgb_sigmoid
+                  : name == "xgb_hinge"                                     ? xgb_hinge
+                  : name == "lgb_sigmoid"                                   ? lgb_sigmoid
+                  : name == "lgb_sqrt"                                      ? lgb_sqrt
+                  : name == "lgb_xentlambda"                                ? lgb_xentlambda
+                  : name == "sk_expit"                                      ? scaled_expit
+                  : name == "sk_exp" && reader.input(0).dtype == DType::f32 ? device::ElementFn::numpy_exp
+                                                                            : exp_once;
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::elements);
+  step->add(fn).number = scale_of(reader);
+  return step;
+}
+
 }  // namespace
 
-const OpDef kLinkOp{"link", exactness, validate, lower};
+const OpDef kLinkOp{"link", exactness, validate, lower, false, nullptr, device_step};
 
 }  // namespace mlcore

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -114,6 +115,18 @@ std::optional<ColumnStep> fill_column(const NodeReader& reader, int64_t column) 
   return step;
 }
 
+DeviceStepPtr fill_device(const NodeReader& reader) {
+  const DType dtype = reader.input(0).dtype;
+  if (dtype == DType::str) return nullptr;
+  const bool by_value = wanted_by(reader) == Wanted::value;
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::elements);
+  device::Element& element =
+      step->add(by_value ? device::ElementFn::fill_value : device::ElementFn::fill_missing);
+  if (by_value) set_b(element, reader.constant("match_value", dtype, 1));
+  set_a(element, reader.constant("value", dtype));
+  return step;
+}
+
 // -- is_missing -----------------------------------------------------------------------------------
 
 ValueType validate_is_missing(const NodeReader& reader) {
@@ -149,10 +162,18 @@ std::optional<ColumnStep> is_missing_column(const NodeReader& reader, int64_t co
   return step;
 }
 
+DeviceStepPtr is_missing_device(const NodeReader& reader) {
+  const DType dtype = reader.input(0).dtype;
+  if (dtype == DType::str) return nullptr;
+  if (wanted_by(reader) != Wanted::value) return one_function(reader, device::ElementFn::is_missing);
+  return one_function(reader, device::ElementFn::is_value, reader.constant("match_value", dtype, 1));
+}
+
 }  // namespace
 
-constinit const OpDef kFillOp{"fill", always_exact, validate_fill, lower_fill, false, fill_column};
-constinit const OpDef kIsMissingOp{"is_missing",     always_exact, validate_is_missing,
-                                   lower_is_missing, false,        is_missing_column};
+constinit const OpDef kFillOp{"fill", always_exact, validate_fill, lower_fill,
+                              false,  fill_column,  fill_device};
+constinit const OpDef kIsMissingOp{"is_missing", always_exact,      validate_is_missing, lower_is_missing,
+                                   false,        is_missing_column, is_missing_device};
 
 }  // namespace mlcore

@@ -145,6 +145,8 @@ struct ColumnStep {
   std::map<std::string, Constant> constants;
 };
 
+class DeviceStep;
+
 struct OpDef {
   std::string_view name;
   Exactness (*exactness)(const NodeReader&);
@@ -157,6 +159,8 @@ struct OpDef {
   // What gives column `column` of the output, where that depends on one column of one input only; null:
   // never.
   std::optional<ColumnStep> (*column_step)(const NodeReader&, int64_t column) = nullptr;
+  // What another device is told; null: it knows no such step, or none of these types.
+  std::unique_ptr<DeviceStep> (*device)(const NodeReader&) = nullptr;
 };
 
 inline Exactness always_exact(const NodeReader&) { return Exactness::exact; }

@@ -1,6 +1,7 @@
 // range: numbers outside an interval are refused.
 #include "kernels/block_loops.h"
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -64,8 +65,20 @@ std::optional<ColumnStep> column_step(const NodeReader&, int64_t column) {
   return ColumnStep{0, column, Order::same, {}, {}, {}};
 }
 
+DeviceStepPtr device_step(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::elements);
+  device::Element& element = step->add(device::ElementFn::range);
+  const DType dtype = reader.input(0).dtype;
+  set_a(element, reader.constant("low", dtype));
+  set_b(element, reader.constant("high", dtype));
+  const Constant& missing = reader.constant("missing", DType::u8);
+  element.c = missing.bytes().data();
+  element.c_count = missing.size();
+  return step;
+}
+
 }  // namespace
 
-constinit const OpDef kRangeOp{"range", always_exact, validate, lower, true, column_step};
+constinit const OpDef kRangeOp{"range", always_exact, validate, lower, true, column_step, device_step};
 
 }  // namespace mlcore

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -111,6 +112,18 @@ std::unique_ptr<Step> lower_poly(const NodeReader& reader) {
   });
 }
 
+DeviceStepPtr poly_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::poly);
+  const Constant& factors = reader.constant("factors", DType::i64);
+  std::vector<int64_t> products;
+  for (const auto& [prefix, begin, end] :
+       plan_products(reader.constant("offsets", DType::i64).as<int64_t>(), factors.as<int64_t>()))
+    products.insert(products.end(), {prefix, begin, end});
+  step->add(factors);
+  step->add(std::move(products), DType::i64);
+  return step;
+}
+
 // -- normalize ------------------------------------------------------------------------------------
 
 Exactness exactness_of_normalize(const NodeReader& reader) {
@@ -200,6 +213,12 @@ std::unique_ptr<Step> normalize_of(const std::string& norm) {
 std::unique_ptr<Step> lower_normalize(const NodeReader& reader) {
   const std::string& norm = reader.choice("norm", {"l1", "l2", "max"});
   return for_float(reader.input(0).dtype, [&](auto zero) { return normalize_of<decltype(zero)>(norm); });
+}
+
+DeviceStepPtr normalize_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::normalize);
+  step->spec().function = named<uint8_t>(reader.choice("norm", {"l1", "l2", "max"}), {"l1", "l2", "max"});
+  return step;
 }
 
 // -- row_normalize --------------------------------------------------------------------------------
@@ -296,6 +315,15 @@ std::unique_ptr<Step> lower_row_normalize(const NodeReader& reader) {
   });
 }
 
+DeviceStepPtr row_normalize_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::row_normalize);
+  step->spec().function =
+      named<uint8_t>(reader.choice("zero", {"keep", "uniform", "divide"}), {"keep", "uniform", "divide"});
+  step->spec().flag =
+      reader.has_attribute("order") && reader.choice("order", {"sequential", "pairwise"}) == "pairwise";
+  return step;
+}
+
 // -- weighted_sum ---------------------------------------------------------------------------------
 
 // A float32 block computes in float32, so what it is multiplied with must be a float32 number too.
@@ -350,12 +378,27 @@ std::unique_ptr<Step> lower_weighted_sum(const NodeReader& reader) {
   });
 }
 
+DeviceStepPtr weighted_sum_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::weighted_sum);
+  const auto weights = reader.constant("weights", DType::f64).as<double>();
+  if (reader.input(0).dtype == DType::f64)
+    step->add(std::vector<double>(weights.begin(), weights.end()), DType::f64);
+  else step->add(std::vector<float>(weights.begin(), weights.end()), DType::f32);
+  step->spec().flag = reader.has_constant("divisor");
+  if (step->spec().flag) step->spec().number = reader.constant("divisor", DType::f64, 1).as<double>()[0];
+  return step;
+}
+
 }  // namespace
 
-constinit const OpDef kPolyOp{"poly", always_exact, validate_poly, lower_poly};
-constinit const OpDef kNormalizeOp{"normalize", exactness_of_normalize, validate_normalize, lower_normalize};
-constinit const OpDef kRowNormalizeOp{"row_normalize", always_exact, validate_row_normalize,
-                                      lower_row_normalize};
-constinit const OpDef kWeightedSumOp{"weighted_sum", always_exact, validate_weighted_sum, lower_weighted_sum};
+constinit const OpDef kPolyOp{"poly", always_exact, validate_poly, lower_poly, false, nullptr, poly_device};
+constinit const OpDef kNormalizeOp{
+    "normalize", exactness_of_normalize, validate_normalize, lower_normalize, false,
+    nullptr,     normalize_device};
+constinit const OpDef kRowNormalizeOp{"row_normalize",     always_exact, validate_row_normalize,
+                                      lower_row_normalize, false,        nullptr,
+                                      row_normalize_device};
+constinit const OpDef kWeightedSumOp{"weighted_sum", always_exact, validate_weighted_sum, lower_weighted_sum,
+                                     false,          nullptr,      weighted_sum_device};
 
 }  // namespace mlcore

@@ -5,6 +5,7 @@
 
 #include "kernels/block_loops.h"
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
@@ -75,6 +76,8 @@ std::optional<ColumnStep> cast_column(const NodeReader& reader, int64_t column) 
   return same_op(reader, column, Order::rising);
 }
 
+DeviceStepPtr cast_device(const NodeReader& reader) { return one_function(reader, device::ElementFn::cast); }
+
 // -- concat and select ----------------------------------------------------------------------------
 
 ValueType validate_concat(const NodeReader& reader) {
@@ -135,6 +138,13 @@ std::unique_ptr<Step> lower_select(const NodeReader& reader) {
 std::optional<ColumnStep> select_column(const NodeReader& reader, int64_t column) {
   const auto indices = reader.constant("indices", DType::i64).as<int64_t>();
   return ColumnStep{0, indices[static_cast<size_t>(column)], Order::same, {}, {}, {}};
+}
+
+DeviceStepPtr select_device(const NodeReader& reader) {
+  if (reader.input(0).dtype == DType::str) return nullptr;
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::select);
+  step->add(reader.constant("indices", DType::i64));
+  return step;
 }
 
 // -- check ----------------------------------------------------------------------------------------
@@ -242,6 +252,15 @@ std::unique_ptr<Step> lower_check(const NodeReader& reader) {
   });
 }
 
+DeviceStepPtr check_device(const NodeReader& reader) {
+  if (reader.input(0).dtype == DType::str) return nullptr;
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::elements);
+  int64_t& flags = step->add(device::ElementFn::forbid).count;
+  if (reader.choice("nan", {"allow", "forbid"}) == "forbid") flags |= device::kForbidNaN;
+  if (reader.choice("inf", {"allow", "forbid"}) == "forbid") flags |= device::kForbidInfinity;
+  return step;
+}
+
 std::optional<ColumnStep> first_input(const NodeReader&, int64_t column) {
   return ColumnStep{0, column, Order::same, {}, {}, {}};
 }
@@ -279,14 +298,24 @@ std::unique_ptr<Step> lower_broadcast(const NodeReader& reader) {
   return broadcast_step<int64_t>(value);
 }
 
+DeviceStepPtr broadcast_device(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::broadcast);
+  step->add(reader.constant_of("value", {DType::f64, DType::f32, DType::i64}));
+  return step;
+}
+
 }  // namespace
 
 constinit const OpDef kColumnOp{"column", always_exact, validate_column, lower_column};
-constinit const OpDef kCastOp{"cast", always_exact, validate_cast, lower_cast, false, cast_column};
+constinit const OpDef kCastOp{"cast", always_exact, validate_cast, lower_cast,
+                              false,  cast_column,  cast_device};
 constinit const OpDef kConcatOp{"concat", always_exact, validate_concat, lower_concat, false, concat_column};
-constinit const OpDef kSelectOp{"select", always_exact, validate_select, lower_select, false, select_column};
-constinit const OpDef kCheckOp{"check", always_exact, validate_check, lower_check, true, first_input};
+constinit const OpDef kSelectOp{"select", always_exact,  validate_select, lower_select,
+                                false,    select_column, select_device};
+constinit const OpDef kCheckOp{"check", always_exact, validate_check, lower_check,
+                               true,    first_input,  check_device};
 constinit const OpDef kGuardOp{"guard", always_exact, validate_guard, lower_guard, true, first_input};
-constinit const OpDef kBroadcastOp{"broadcast", always_exact, validate_broadcast, lower_broadcast};
+constinit const OpDef kBroadcastOp{"broadcast", always_exact, validate_broadcast, lower_broadcast,
+                                   false,       nullptr,      broadcast_device};
 
 }  // namespace mlcore

@@ -1,5 +1,6 @@
 // trees: a decision forest (docs/design/0001; semantics in kernels/forest.h).
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/trees_spec.h"
 
 namespace mlcore {
@@ -31,8 +32,14 @@ ValueType validate(const NodeReader& reader) {
 
 std::unique_ptr<Step> lower(const NodeReader& reader) { return std::make_unique<TreesStep>(reader); }
 
+DeviceStepPtr device_step(const NodeReader& reader) {
+  auto step = std::make_unique<DeviceStep>(reader, device::StepKind::trees);
+  step->forest() = read_forest(reader);
+  return step;
+}
+
 }  // namespace
 
-const OpDef kTreesOp{"trees", always_exact, validate, lower};
+const OpDef kTreesOp{"trees", always_exact, validate, lower, false, nullptr, device_step};
 
 }  // namespace mlcore

@@ -1,91 +1,13 @@
 // unary: one function of one number, applied to every element of a block.
 #include <algorithm>
-#include <cmath>
-#include <type_traits>
 
-#include "kernels/math.h"
-#include "kernels/rounding.h"
+#include "kernels/unary_inl.h"
 #include "ops/all_ops.h"
+#include "ops/device_step.h"
 #include "ops/step_support.h"
 
 namespace mlcore {
 namespace {
-
-// A tolerance function in double, rounded once for float32.
-template <double (*kFunction)(double)>
-struct Rounded {
-  template <class T>
-  static T apply(T x) {
-    return static_cast<T>(kFunction(static_cast<double>(x)));
-  }
-};
-
-struct Abs {
-  template <class T>
-  static T apply(T x) {
-    return math::magnitude(x);
-  }
-};
-struct Negative {
-  template <class T>
-  static T apply(T x) {
-    return -x;
-  }
-};
-struct Square {
-  template <class T>
-  static T apply(T x) {
-    return x * x;
-  }
-};
-struct Sqrt {
-  template <class T>
-  static T apply(T x) {
-    return std::sqrt(x);
-  }
-};
-struct Reciprocal {
-  template <class T>
-  static T apply(T x) {
-    return T{1} / x;
-  }
-};
-struct Sign {  // NumPy: a zero of either sign gives +0, NaN stays NaN
-  template <class T>
-  static T apply(T x) {
-    return x > T{0} ? T{1} : (x < T{0} ? T{-1} : (x == T{0} ? T{0} : x));
-  }
-};
-struct Floor {
-  template <class T>
-  static T apply(T x) {
-    return math::floor(x);
-  }
-};
-struct Ceil {
-  template <class T>
-  static T apply(T x) {
-    return math::ceil(x);
-  }
-};
-struct Trunc {
-  template <class T>
-  static T apply(T x) {
-    return math::trunc(x);
-  }
-};
-struct Rint {
-  template <class T>
-  static T apply(T x) {
-    return math::rint(x);
-  }
-};
-struct Expit {
-  template <class T>
-  static T apply(T x) {
-    return math::expit(x);
-  }
-};
 
 template <class T, class F>
 void apply_all(const void* in, void* out, int64_t n) {
@@ -96,37 +18,38 @@ void apply_all(const void* in, void* out, int64_t n) {
 
 struct Function {
   std::string_view name;
+  device::ElementFn fn;
   Exactness exactness;
   void (*f64)(const void*, void*, int64_t);
   void (*f32)(const void*, void*, int64_t);
 };
 
 template <class F>
-constexpr Function function(std::string_view name, Exactness exactness) {
-  return {name, exactness, &apply_all<double, F>, &apply_all<float, F>};
+constexpr Function function(std::string_view name, device::ElementFn fn, Exactness exactness) {
+  return {name, fn, exactness, &apply_all<double, F>, &apply_all<float, F>};
 }
 
 constexpr Function kFunctions[] = {
-    function<Abs>("abs", Exactness::exact),
-    function<Negative>("negative", Exactness::exact),
-    function<Square>("square", Exactness::exact),
-    function<Sqrt>("sqrt", Exactness::exact),
-    function<Reciprocal>("reciprocal", Exactness::exact),
-    function<Sign>("sign", Exactness::exact),
-    function<Floor>("floor", Exactness::exact),
-    function<Ceil>("ceil", Exactness::exact),
-    function<Trunc>("trunc", Exactness::exact),
-    function<Rint>("rint", Exactness::exact),
-    function<Rounded<math::exp>>("exp", Exactness::tolerance),
-    function<Rounded<math::exp2>>("exp2", Exactness::tolerance),
-    function<Rounded<math::expm1>>("expm1", Exactness::tolerance),
-    function<Rounded<math::log>>("log", Exactness::tolerance),
-    function<Rounded<math::log2>>("log2", Exactness::tolerance),
-    function<Rounded<math::log10>>("log10", Exactness::tolerance),
-    function<Rounded<math::log1p>>("log1p", Exactness::tolerance),
-    function<Rounded<math::tanh>>("tanh", Exactness::tolerance),
-    function<Expit>("expit", Exactness::tolerance),
-    function<Rounded<math::cbrt>>("cbrt", Exactness::tolerance),
+    function<unary::Abs>("abs", device::ElementFn::abs, Exactness::exact),
+    function<unary::Negative>("negative", device::ElementFn::negative, Exactness::exact),
+    function<unary::Square>("square", device::ElementFn::square, Exactness::exact),
+    function<unary::Sqrt>("sqrt", device::ElementFn::sqrt, Exactness::exact),
+    function<unary::Reciprocal>("reciprocal", device::ElementFn::reciprocal, Exactness::exact),
+    function<unary::Sign>("sign", device::ElementFn::sign, Exactness::exact),
+    function<unary::Floor>("floor", device::ElementFn::floor, Exactness::exact),
+    function<unary::Ceil>("ceil", device::ElementFn::ceil, Exactness::exact),
+    function<unary::Trunc>("trunc", device::ElementFn::trunc, Exactness::exact),
+    function<unary::Rint>("rint", device::ElementFn::rint, Exactness::exact),
+    function<unary::Exp>("exp", device::ElementFn::exp, Exactness::tolerance),
+    function<unary::Exp2>("exp2", device::ElementFn::exp2, Exactness::tolerance),
+    function<unary::Expm1>("expm1", device::ElementFn::expm1, Exactness::tolerance),
+    function<unary::Log>("log", device::ElementFn::log, Exactness::tolerance),
+    function<unary::Log2>("log2", device::ElementFn::log2, Exactness::tolerance),
+    function<unary::Log10>("log10", device::ElementFn::log10, Exactness::tolerance),
+    function<unary::Log1p>("log1p", device::ElementFn::log1p, Exactness::tolerance),
+    function<unary::Tanh>("tanh", device::ElementFn::tanh, Exactness::tolerance),
+    function<unary::Expit>("expit", device::ElementFn::expit, Exactness::tolerance),
+    function<unary::Cbrt>("cbrt", device::ElementFn::cbrt, Exactness::tolerance),
 };
 
 const Function& function_of(const NodeReader& reader) {
@@ -175,8 +98,10 @@ std::optional<ColumnStep> column_step(const NodeReader& reader, int64_t column) 
   return same_op(reader, column, order);
 }
 
+DeviceStepPtr device_step(const NodeReader& reader) { return one_function(reader, function_of(reader).fn); }
+
 }  // namespace
 
-const OpDef kUnaryOp{"unary", exactness, validate, lower, false, column_step};
+const OpDef kUnaryOp{"unary", exactness, validate, lower, false, column_step, device_step};
 
 }  // namespace mlcore

@@ -12,7 +12,7 @@ namespace {
 class BatchSource final : public Source {
  public:
   BatchSource(const Program& program, const Plan& plan, const Batch& batch)
-      : loops_(plan.loops()), inputs_(program.schema.size()) {
+      : loops_(plan.loops()), first_row_(batch.first_row()), inputs_(program.schema.size()) {
     const std::vector<int32_t> bound = bind_columns(program.schema, plan.used_columns(), batch);
     for (size_t i = 0; i < inputs_.size(); ++i)
       if (bound[i] >= 0) inputs_[i] = {&program.schema[i], &batch.column(static_cast<size_t>(bound[i]))};
@@ -33,10 +33,12 @@ class BatchSource final : public Source {
       Source::read_columns(columns, first, n, dtype, out);
   }
 
+  int64_t first_row() const override { return first_row_; }
   const Translation* translation(size_t node) const override { return translations_.of(node); }
 
  private:
   const BlockLoops& loops_;
+  int64_t first_row_;
   std::vector<DecodeInput> inputs_;
   Translations translations_;  // points into inputs_
 };

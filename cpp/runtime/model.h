@@ -27,6 +27,8 @@ class Model {
   Model& operator=(const Model&) = delete;
 
   const Program& program() const { return program_; }
+  // What the plan runs: the program, or what folding has made of it.
+  const Program& lowered() const { return fold_.changed ? fold_.program : program_; }
   const std::vector<bool>& used_columns() const { return plan_.used_columns(); }
   int64_t chunk_rows() const { return plan_.chunk_rows(); }
 

@@ -110,7 +110,7 @@ void Plan::run_chunk(const Route& route, const Source& source, int64_t first, in
         const Route::Place& input = route.inputs[visit.first_input + k];
         inputs[k] = {input.in(arena, capacity, rows), rows, input.width};
       }
-      const StepArgs args{{inputs, visit.inputs}, output, scratch, first};
+      const StepArgs args{{inputs, visit.inputs}, output, scratch, source.first_row() + first};
       if (translation) run_translated(*visit.step, *translation, args);
       else visit.step->run(args);
     }

@@ -33,6 +33,8 @@ class Source {
   // The same for several columns, whose elements lie side by side in `out`.
   virtual void read_columns(std::span<const int32_t> columns, int64_t first, int64_t n, DType dtype,
                             std::byte* out) const;
+  // What row 0 is called in messages.
+  virtual int64_t first_row() const { return 0; }
   // For a node of Plan::encoded_columns: how its rows are read without their text; null: they are not.
   virtual const Translation* translation(size_t node) const {
     (void)node;

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from mlcore._core import __version__
 from mlcore.compiler import check, compile
+from mlcore.device import DeviceArray
 from mlcore.errors import (
     ArtifactError,
     ArtifactIOError,
+    DeviceError,
     InputError,
     MlcoreError,
     ParityError,
@@ -26,6 +28,8 @@ from mlcore.serving import get_server_path, serve
 __all__ = [
     "ArtifactError",
     "ArtifactIOError",
+    "DeviceArray",
+    "DeviceError",
     "InputError",
     "MlcoreError",
     "Model",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 __all__ = [
     "ArtifactError",
     "ArtifactIOError",
+    "DeviceError",
     "InputError",
     "MlcoreError",
     "ParityError",
@@ -38,6 +39,12 @@ class ArtifactIOError(MlcoreError, OSError):
     """The operating system refused to read or write an artifact; an old file is left as it was."""
 
     code = "io"
+
+
+class DeviceError(MlcoreError, RuntimeError):
+    """A GPU, its driver or mlcore's library for it is not there, cannot run the model, or failed."""
+
+    code = "device"
 
 
 class ProgramError(MlcoreError, RuntimeError):

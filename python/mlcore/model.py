@@ -5,13 +5,14 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from mlcore import _core
 from mlcore.containers import batches
+from mlcore.device import DeviceArray, device_table, is_on_device
 from mlcore.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ _ROW_METHODS = ("predict_proba", "predict", "transform")
 _MAX_THREADS = 1024
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], device: str = "cpu") -> Model:
     """Read an artifact. Never runs code from the file; a damaged file is refused.
 
     Parameters
     ----------
     path : str or path-like
         A ``.mlc`` file.
+    device : str, default="cpu"
+        Where the model runs: ``"cpu"``, or ``"cuda"``, ``"cuda:1"`` ... for a GPU, by its number.
 
     Returns
     -------
@@ -46,6 +49,9 @@ def load(path: str | os.PathLike[str]) -> Model:
         golden rows' bytes on this machine.
     ArtifactIOError
         If the file cannot be read.
+    DeviceError
+        If the device, its driver or mlcore's library for it is not there, a step cannot run there, or the device
+        does not give the golden rows' bytes. Nothing runs on the CPU instead.
 
     Examples
     --------
@@ -57,7 +63,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     >>> mlcore.load(path).transform(X).ravel().tolist()
     [-1.0, 1.0]
     """
-    return Model(_core.Model.load(os.fspath(path)))
+    return Model(_core.Model.load(os.fspath(path)), device=device)
 
 
 class Model:
@@ -73,11 +79,18 @@ class Model:
     ----------
     parity : ParityReport or None
         What `mlcore.compile` proved; None on a model that was loaded.
+
+    Notes
+    -----
+    A model that was loaded for a GPU takes all of these, and arrays in that GPU's memory: one of shape (n, k), or a
+    dict of columns, of CuPy, torch, numba or whatever else has ``__cuda_array_interface__`` or ``__dlpack__``. For
+    those it answers with a `DeviceArray`, which stays there.
     """
 
-    def __init__(self, core: _core.Model, parity: ParityReport | None = None) -> None:
+    def __init__(self, core: _core.Model, parity: ParityReport | None = None, device: str = "cpu") -> None:
         self._core = core
         self.parity = parity
+        self._on_device = None if device == "cpu" else _core.DeviceModel(core, device)
         self._schema = core.schema
         self._outputs = core.outputs
         self._methods: dict[str, list[int]] = {}
@@ -178,9 +191,20 @@ class Model:
         """
         return self._single("transform", data)
 
-    def call(self, method: str, data: object) -> Array | list[Array]:
-        """Any output of the model by the name of the original's method (see `methods`)."""
-        return self._call(method, data)
+    def call(self, method: str, data: object, *, stream: int | None = None) -> Array | list[Array]:
+        """Any output of the model by the name of the original's method (see `methods`).
+
+        Parameters
+        ----------
+        method : str
+            One of `methods`.
+        data : table
+            n rows; see the class docstring.
+        stream : int, optional
+            For arrays in a GPU's memory: the CUDA stream in which they are ready, as a number (``cupy``'s
+            ``stream.ptr``, torch's ``stream.cuda_stream``). Default: what the arrays say, else the default stream.
+        """
+        return self._call(method, data, stream)
 
     def row(self, values: Mapping[str, object], method: str | None = None) -> Any:
         """What the original returns for one row, without the row axis.
@@ -360,6 +384,11 @@ class Model:
         self._core.threads = number
 
     @property
+    def device(self) -> str:
+        """Where the model runs: ``"cpu"``, or ``"cuda:0"``."""
+        return "cpu" if self._on_device is None else self._on_device.device
+
+    @property
     def core(self) -> _core.Model:
         """The raw model, for tools that look inside (`mlcore inspect`)."""
         return self._core
@@ -386,9 +415,9 @@ class Model:
         return self._core.to_bytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Model:
+    def from_bytes(cls, data: bytes, device: str = "cpu") -> Model:
         """A model from the bytes of an artifact; raises what `mlcore.load` raises."""
-        return cls(_core.Model.from_bytes(data))
+        return cls(_core.Model.from_bytes(data), device=device)
 
     def __str__(self) -> str:
         from mlcore.inspection import summary
@@ -408,11 +437,43 @@ class Model:
                 f"expected one of the model's methods ({', '.join(self.methods)}) but found {method!r}"
             ) from None
 
-    def _call(self, method: str, data: object) -> Array | list[Array]:
+    def _call(self, method: str, data: object, stream: int | None = None) -> Array | list[Array]:
         positions = self._positions(method)
-        blocks = self._core.run(batches(data, self._schema), positions)
+        if is_on_device(data):
+            # for arrays of a device DeviceArrays, which the signatures leave unsaid
+            return cast("Array | list[Array]", self._call_on_device(method, data, stream))
+        core = self._core if self._on_device is None else self._on_device
+        blocks = core.run(batches(data, self._schema), positions)
         arrays = [self._shape(position, block) for position, block in zip(positions, blocks, strict=True)]
         return arrays[0] if self._outputs[positions[0]]["index"] < 0 else arrays
+
+    def _call_on_device(self, method: str, data: object, stream: int | None) -> Any:
+        if self._on_device is None:
+            raise InputError(
+                "expected a table in the host's memory, as this model runs on the CPU, but found arrays of a GPU; "
+                'mlcore.load(path, device="cuda:0") takes them'
+            )
+        positions = self._positions(method)
+        for position in positions:
+            self._check_device_output(method, self._outputs[position], self._labels[position])
+        table = device_table(data, [column["name"] for column in self._schema], stream)
+        buffers = self._on_device.run_on_device(table.columns, table.rows, positions, table.stream)
+        arrays = [
+            DeviceArray(buffer, self._outputs[position]["vector"])
+            for position, buffer in zip(positions, buffers, strict=True)
+        ]
+        return arrays[0] if self._outputs[positions[0]]["index"] < 0 else arrays
+
+    def _check_device_output(self, method: str, output: Mapping[str, Any], labels: Array | None) -> None:
+        """Refuse what would be no array of the block's own numbers: labels that are not 0, 1, 2 ..., other types."""
+        node = self._core.nodes[output["value"]]
+        block = {"f64": "float64", "f32": "float32", "i64": "int64"}.get(node["dtype"], node["dtype"])
+        plain = labels is None or np.array_equal(labels, np.arange(len(labels)))
+        if output["dtype"] != block or not plain:
+            raise InputError(
+                f"{method}: expected a result of numbers that a GPU holds as they are but found labels of type "
+                f"{output['dtype']}; give a table in the host's memory, or ask for predict_proba"
+            )
 
     def _single(self, method: str, data: object) -> Array:
         result = self._call(method, data)
@@ -428,6 +489,11 @@ class Model:
 
     def _prepared(self, method: str | None, columns: list[str] | None) -> _core.Scorer:
         """One method for single rows: mappings, or values in the order of ``columns``."""
+        if self._on_device is not None:
+            raise InputError(
+                f"expected a table, as this model runs on {self.device}, but found a single row; "
+                "mlcore.load(path) answers single rows on the CPU, which is faster"
+            )
         if method is None:
             method = next((name for name in _ROW_METHODS if name in self._methods), self.methods[0])
         positions = self._positions(method)

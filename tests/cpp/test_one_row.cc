@@ -44,6 +44,9 @@ void check(const Shape& shape, DType block, std::mt19937& random, Met& met) {
   spec.leaf_values = values.data();
   ForestSpec ids = spec;
   ids.leaf_ids = true;
+  // drawn once: the next shapes must not depend on how many levels this processor has
+  const int rows = 10;
+  const auto data = column_major_rows<forest::FloatOf<K>>(random, rows, shape);
   for (Isa isa : levels()) {
     const one_row::Trees<K> complete = one_row::lay_out(layout, one_row::kernels(isa));
     met.too_many += complete.depth == 0;
@@ -54,8 +57,6 @@ void check(const Shape& shape, DType block, std::mt19937& random, Met& met) {
       met.sets += bytes.kind == one_row::kSets;
       met.nested += bytes.kind == one_row::kNested;
     }
-    const int rows = 10;
-    const auto data = column_major_rows<forest::FloatOf<K>>(random, rows, shape);
     for (int r = 0; r < rows; ++r) {
       std::vector<K> keys;
       for (const forest::Column& column : layout.columns)
@@ -100,6 +101,8 @@ BOOST_AUTO_TEST_CASE(ends_are_those_of_the_walk) {
       {90, 40, false, 50, 200, false, true, 6},
       {1500, 40, false, 50, 12, false, false, 3},
       {60, 9, false, 5, 30, true, false, 4},
+      {2, 4, false, 5, 12, false, true, 2},
+      {40, 9, false, 5, 12, false, true, 4},
   };
   std::mt19937 random(17);
   Met met;

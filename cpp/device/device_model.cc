@@ -1,0 +1,674 @@
+#include "device/device_model.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+
+#include "base/status.h"
+#include "runtime/decode.h"
+#include "runtime/golden.h"
+#include "runtime/warm_workspace.h"
+
+namespace mlcore {
+namespace {
+
+constexpr size_t kChunkBytes = size_t{512} << 20;  // of the device's memory that one lane takes
+constexpr int64_t kMostRows = int64_t{1} << 20;    // of a chunk
+constexpr int64_t kGraphRows = 512;                // up to so many are worth a recorded graph
+constexpr size_t kMostGraphs = 64;                 // of a lane
+constexpr int64_t kWindow = 512;                   // rows that are asked of the host at a time
+constexpr int64_t kNoFault = std::numeric_limits<int64_t>::max();
+
+size_t align_up(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+// What a route asks for a node that a kernel computes.
+class Launched final : public Step {
+ public:
+  void run(const StepArgs&) const override {
+    fail(ErrorCode::program, "expected a step of a device to be launched but found a call");
+  }
+};
+
+// Golden rows compare equal where bytes do, or where both are NaN: a device has NaNs of its own.
+bool same_numbers(DType type, const std::byte* a, const std::byte* b, int64_t count) {
+  if (std::memcmp(a, b, size_of(type) * static_cast<size_t>(count)) == 0) return true;
+  const auto equal = [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t i = 0; i < count; ++i) {
+      T x, y;
+      std::memcpy(&x, a + static_cast<size_t>(i) * sizeof(T), sizeof(T));
+      std::memcpy(&y, b + static_cast<size_t>(i) * sizeof(T), sizeof(T));
+      if (std::memcmp(&x, &y, sizeof(T)) != 0 && !(x != x && y != y)) return false;
+    }
+    return true;
+  };
+  return type == DType::f64 ? equal(double{}) : type == DType::f32 ? equal(float{}) : false;
+}
+
+// Row `row` of another source.
+class RowOf final : public Source {
+ public:
+  RowOf(const Source& source, int64_t row) : source_(source), row_(row) {}
+  void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const override {
+    source_.read(column, row_ + first, n, dtype, out);
+  }
+
+ private:
+  const Source& source_;
+  int64_t row_;
+};
+
+Storage storage_of(Kind kind) {
+  switch (kind) {
+    case Kind::boolean: return Storage::bytes;
+    case Kind::int8: return Storage::int8;
+    case Kind::int16: return Storage::int16;
+    case Kind::int32: return Storage::int32;
+    case Kind::int64: return Storage::int64;
+    case Kind::uint8: return Storage::uint8;
+    case Kind::uint16: return Storage::uint16;
+    case Kind::uint32: return Storage::uint32;
+    case Kind::float32: return Storage::float32;
+    default: return Storage::float64;
+  }
+}
+int64_t bytes_of(Kind kind) {
+  switch (kind) {
+    case Kind::boolean:
+    case Kind::int8:
+    case Kind::uint8: return 1;
+    case Kind::int16:
+    case Kind::uint16: return 2;
+    case Kind::int32:
+    case Kind::uint32:
+    case Kind::float32: return 4;
+    default: return 8;
+  }
+}
+// Every number of `found` is one of `expected`, so that no value needs a look.
+bool holds_all(Kind expected, Kind found) {
+  if (expected == found) return true;
+  const int64_t bits = 8 * bytes_of(found);
+  if (expected == Kind::float64) return found == Kind::float32 || (found != Kind::boolean && bits <= 32);
+  if (expected == Kind::float32) return found != Kind::boolean && bits <= 16;
+  return found != Kind::float32 && found != Kind::boolean;  // widths were compared
+}
+
+Kind kind_of(DType type) {
+  return type == DType::f64   ? Kind::float64
+         : type == DType::f32 ? Kind::float32
+         : type == DType::i64 ? Kind::int64
+                              : Kind::int32;
+}
+
+}  // namespace
+
+// What one chunk of rows needs while it is under way.
+struct DeviceModel::Lane {
+  explicit Lane(const OpenDevice& on) : device(on) {
+    device.check(device.library->make_stream(device.device, &own));
+    device.check(device.library->allocate(device.device, sizeof(int64_t), reinterpret_cast<void**>(&fault)));
+    device.check(device.library->allocate_host(device.device, 2 * sizeof(int64_t),
+                                               reinterpret_cast<void**>(&host_fault)));
+    host_fault[0] = kNoFault;
+  }
+  ~Lane() {
+    const device::Library& library = *device.library;
+    forget_graphs();
+    library.release(device.device, memory);
+    library.release_host(device.device, host);
+    library.release(device.device, fault);
+    library.release_host(device.device, host_fault);
+    library.free_stream(device.device, own);
+  }
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  void reserve(size_t device_bytes, size_t host_bytes) {
+    const device::Library& library = *device.library;
+    if (device_bytes > size) {
+      forget_graphs();
+      device.check(library.release(device.device, std::exchange(memory, nullptr)));
+      size = 0;
+      device.check(library.allocate(device.device, device_bytes, reinterpret_cast<void**>(&memory)));
+      size = device_bytes;
+    }
+    if (host_bytes > host_size) {
+      forget_graphs();
+      device.check(library.release_host(device.device, std::exchange(host, nullptr)));
+      host_size = 0;
+      device.check(library.allocate_host(device.device, host_bytes, reinterpret_cast<void**>(&host)));
+      host_size = host_bytes;
+    }
+  }
+
+  void forget_graphs() {
+    for (const auto& [key, graph] : graphs) device.library->free_graph(device.device, graph);
+    graphs.clear();
+  }
+
+  const OpenDevice& device;
+  device::Stream* own = nullptr;
+  std::byte *memory = nullptr, *host = nullptr;
+  size_t size = 0, host_size = 0;
+  int64_t *fault = nullptr, *host_fault = nullptr;  // host: none, and what the device found
+  std::map<std::pair<const Route*, int64_t>, device::Graph*> graphs;
+  std::vector<std::byte> tail;  // outputs that the host computes
+};
+
+// Rows [first, first + rows) on their way through a lane.
+struct DeviceModel::Task {
+  const Route* route;
+  std::span<const int32_t> outputs;
+  std::span<void* const> destinations;
+  int64_t first, rows, capacity;
+  device::Stream* stream;
+  std::span<const DeviceColumn> columns;  // by schema column, in the device's memory; empty: the host feeds
+  const Names* names = nullptr;
+
+  bool on_device() const { return !columns.empty(); }
+};
+
+class DeviceModel::LaneLoan {
+ public:
+  explicit LaneLoan(const DeviceModel& model) : model_(model) {
+    {
+      const std::scoped_lock lock(model.mutex_);
+      if (!model.lanes_.empty()) {
+        lane_ = std::move(model.lanes_.back());
+        model.lanes_.pop_back();
+      }
+    }
+    if (!lane_) lane_ = std::make_unique<Lane>(model.device_);
+  }
+  ~LaneLoan() {
+    // whatever stopped the call, nothing of it is under way when the next one takes the lane
+    model_.device_.library->wait(model_.device_.device, lane_->own);
+    const std::scoped_lock lock(model_.mutex_);
+    model_.lanes_.push_back(std::move(lane_));
+  }
+  LaneLoan(const LaneLoan&) = delete;
+  LaneLoan& operator=(const LaneLoan&) = delete;
+  Lane& operator*() const { return *lane_; }
+
+ private:
+  const DeviceModel& model_;
+  std::unique_ptr<Lane> lane_;
+};
+
+DeviceModel::DeviceModel(std::shared_ptr<const Model> model, std::string_view device)
+    : model_(std::move(model)), device_(open_device(device)), cut_(cut_for_device(model_->lowered())) {
+  if (!cut_.feed.outputs.empty()) feed_ = std::make_unique<Model>(cut_.feed);
+  const size_t count = cut_.rest.nodes.size();
+  crossing_of_.assign(count, -1);
+  int32_t id = 0;
+  for (size_t i = 0; i < cut_.crossings.size(); ++i)
+    if (cut_.crossings[i].type.dtype != DType::str)
+      crossing_of_[static_cast<size_t>(id++)] = static_cast<int32_t>(i);
+  shapes_.resize(count);
+  steps_.resize(count);
+  try {
+    for (size_t i = 0; i < count; ++i) {
+      if (cut_.rest.nodes[i].op == "concat") shapes_[i] = std::make_unique<Launched>();
+      if (!cut_.steps[i]) continue;
+      shapes_[i] = std::make_unique<Launched>();
+      size_t scratch = 0;
+      device_.check(device_.library->build(device_.device, &cut_.steps[i]->finished(), &steps_[i], &scratch));
+      scratch_bytes_ = std::max(scratch_bytes_, align_up(scratch));
+    }
+    cut_.steps.clear();
+    replay();
+  } catch (...) {
+    for (device::Step* step : steps_)
+      if (step != nullptr) device_.library->free_step(device_.device, step);
+    throw;
+  }
+}
+
+DeviceModel::~DeviceModel() {
+  lanes_.clear();
+  for (device::Step* step : steps_)
+    if (step != nullptr) device_.library->free_step(device_.device, step);
+}
+
+const Route& DeviceModel::route_for(const std::vector<int32_t>& outputs) const {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& route : routes_)
+    if (route->outputs == outputs) return *route;
+  routes_.push_back(std::make_unique<Route>(cut_.rest, shapes_, crossing_of_, outputs));
+  return *routes_.back();
+}
+
+namespace {
+
+size_t row_bytes(const Program& program, int32_t output) {
+  const ValueType type =
+      program.nodes[static_cast<size_t>(program.outputs[static_cast<size_t>(output)].value)].type;
+  return size_of(type.dtype) * static_cast<size_t>(type.width);
+}
+
+}  // namespace
+
+int64_t DeviceModel::capacity_of(const Route& route, int64_t rows) const {
+  size_t bytes = route.bytes_per_row + 1;
+  for (int32_t output : route.outputs) bytes += row_bytes(cut_.rest, output);
+  const auto most =
+      std::clamp<int64_t>(static_cast<int64_t>(kChunkBytes / bytes) / 512 * 512, 512, kMostRows);
+  return rows <= kGraphRows ? kGraphRows : std::min((rows + 511) / 512 * 512, most);
+}
+
+// Puts everything for a chunk into the stream, but for what comes from the host's memory to a lane's.
+void DeviceModel::launch(Lane& lane, const Task& task) const {
+  const device::Library& library = *device_.library;
+  const Route& route = *task.route;
+  std::byte* const scratch = lane.memory + align_up(route.bytes_per_row * static_cast<size_t>(task.capacity));
+  std::byte* results = scratch + scratch_bytes_;
+  std::byte* staged = lane.host;
+  device_.check(library.copy(device_.device, lane.fault, lane.host_fault, sizeof(int64_t), task.stream));
+  std::vector<std::byte*> staged_at;
+  for (const Crossing& crossing : cut_.crossings) {
+    staged_at.push_back(staged);
+    staged +=
+        align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * task.capacity));
+  }
+  const auto cross = [&](int32_t index, std::byte* to) {
+    const Crossing& crossing = cut_.crossings[static_cast<size_t>(index)];
+    const DType dtype = crossing.type.dtype;
+    device::Strided from;
+    from.data = staged_at[static_cast<size_t>(index)];
+    from.kind = kind_of(dtype);
+    from.row_stride = crossing.type.width;
+    from.column_stride = 1;
+    if (task.on_device()) {
+      const auto column = static_cast<size_t>(crossing.column);
+      from.kind = task.columns[column].kind;
+      from.row_stride = task.columns[column].stride;
+      from.data = static_cast<const std::byte*>(task.columns[column].data) +
+                  task.first * from.row_stride * bytes_of(from.kind);
+      from.nullable = model_->program().schema[column].nullable;
+    } else if (crossing.type.width == 1) {
+      device_.check(library.copy(device_.device, to, from.data,
+                                 size_of(dtype) * static_cast<size_t>(task.rows), task.stream));
+      return;
+    }
+    from.first_row = task.first;
+    from.fault = lane.fault;
+    device_.check(library.gather(device_.device, to, dtype, task.capacity, &from, task.rows,
+                                 crossing.type.width, task.stream));
+  };
+  for (const Route::Visit& visit : route.visits) {
+    std::byte* const out = visit.output.in(lane.memory, task.capacity, task.capacity);
+    if (visit.columns > 0) {
+      for (uint32_t k = 0; k < visit.columns; ++k)
+        cross(route.columns[visit.first_column + k],
+              out + k * size_of(visit.dtype) * static_cast<size_t>(task.capacity));
+    } else if (visit.step != nullptr) {
+      device::LaunchArgs args;
+      const auto input = [&](size_t k) -> const Route::Place& { return route.inputs[visit.first_input + k]; };
+      if (steps_[visit.node] == nullptr) {  // concat
+        std::byte* to = out;
+        for (size_t k = 0; k < visit.inputs; ++k) {
+          std::byte* const from = input(k).in(lane.memory, task.capacity, task.capacity);
+          const size_t bytes = size_of(visit.dtype) * static_cast<size_t>(input(k).width * task.capacity);
+          if (from != to) device_.check(library.copy(device_.device, to, from, bytes, task.stream));
+          to += bytes;
+        }
+      } else {
+        for (size_t k = 0; k < visit.inputs; ++k)
+          args.inputs[k] = {input(k).in(lane.memory, task.capacity, task.capacity), input(k).width};
+        args.output = {out, visit.output.width};
+        args.rows = task.rows;
+        args.stride = task.capacity;
+        args.first_row = task.first;
+        args.fault = lane.fault;
+        args.scratch = scratch;
+        device_.check(library.launch(device_.device, steps_[visit.node], &args, task.stream));
+      }
+    }
+    for (int32_t shown : std::span(route.shown).subspan(visit.first_shown, visit.shown)) {
+      const size_t bytes = row_bytes(cut_.rest, shown);
+      std::byte* to = results;
+      if (task.on_device()) {
+        const auto at = static_cast<size_t>(std::ranges::find(task.outputs, shown) - task.outputs.begin());
+        to = static_cast<std::byte*>(task.destinations[at]) + bytes * static_cast<size_t>(task.first);
+      } else {
+        results += align_up(bytes * static_cast<size_t>(task.capacity));
+      }
+      device_.check(library.scatter(device_.device, to, out, visit.dtype, task.capacity, task.rows,
+                                    visit.output.width, task.stream));
+      if (task.on_device()) continue;
+      // in the order of the visits, which is that of finish_host
+      device_.check(
+          library.copy(device_.device, staged, to, bytes * static_cast<size_t>(task.rows), task.stream));
+      staged += align_up(bytes * static_cast<size_t>(task.capacity));
+    }
+  }
+  device_.check(library.copy(device_.device, lane.host_fault + 1, lane.fault, sizeof(int64_t), task.stream));
+}
+
+// `launch`, or the graph of an earlier one.
+void DeviceModel::start(Lane& lane, const Task& task) const {
+  const device::Library& library = *device_.library;
+  if (task.capacity != kGraphRows || task.on_device() || task.first > 0) return launch(lane, task);
+  const std::pair key{task.route, task.rows};
+  auto found = lane.graphs.find(key);
+  if (found == lane.graphs.end()) {
+    if (lane.graphs.size() >= kMostGraphs) return launch(lane, task);
+    device::Graph* graph = nullptr;
+    device_.check(library.begin_graph(device_.device, task.stream));
+    try {
+      launch(lane, task);
+    } catch (...) {
+      library.end_graph(device_.device, task.stream, &graph);
+      if (graph != nullptr) library.free_graph(device_.device, graph);
+      throw;
+    }
+    device_.check(library.end_graph(device_.device, task.stream, &graph));
+    if (graph == nullptr) return;  // it was run
+    found = lane.graphs.emplace(key, graph).first;
+  }
+  device_.check(library.run_graph(device_.device, found->second, task.stream));
+}
+
+// Waits for the chunk; whether it holds a row that a step refuses.
+bool DeviceModel::refused(Lane& lane, const Task& task) const {
+  device_.check(device_.library->wait(device_.device, task.stream));
+  return lane.host_fault[1] != kNoFault;
+}
+
+// What the host computes of the chunk, into the lane's memory.
+void DeviceModel::feed(Lane& lane, const Source* golden, const Batch* batch, const Task& task) const {
+  if (!feed_) {  // the outputs are constants
+    if (batch != nullptr) bind_columns(model_->program().schema, model_->used_columns(), *batch);
+    return;
+  }
+  std::vector<int32_t> outputs;
+  std::vector<void*> destinations;
+  std::byte* staged = lane.host;
+  for (size_t i = 0; i < cut_.crossings.size(); ++i) {
+    outputs.push_back(static_cast<int32_t>(i));
+    destinations.push_back(staged);
+    const ValueType type = cut_.crossings[i].type;
+    staged += align_up(size_of(type.dtype) * static_cast<size_t>(type.width * task.capacity));
+  }
+  for (size_t i = 0; i < cut_.host_outputs.size(); ++i) {
+    const auto at = std::ranges::find(task.outputs, cut_.host_outputs[i]);
+    if (at == task.outputs.end()) continue;
+    const ValueType type =
+        model_->lowered().nodes[static_cast<size_t>(cut_.feed.outputs[cut_.crossings.size() + i].value)].type;
+    outputs.push_back(static_cast<int32_t>(cut_.crossings.size() + i));
+    destinations.push_back(
+        static_cast<std::byte*>(task.destinations[static_cast<size_t>(at - task.outputs.begin())]) +
+        size_of(type.dtype) * static_cast<size_t>(type.width * task.first));
+  }
+  const WarmWorkspace workspace;
+  if (batch != nullptr) return feed_->run(*batch, outputs, destinations, *workspace);
+  for (int64_t row = 0; row < task.rows; ++row) {
+    std::vector<void*> at;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const ValueType type =
+          feed_->program()
+              .nodes[static_cast<size_t>(feed_->program().outputs[static_cast<size_t>(outputs[i])].value)]
+              .type;
+      at.push_back(static_cast<std::byte*>(destinations[i]) +
+                   size_of(type.dtype) * static_cast<size_t>(type.width * row));
+    }
+    feed_->run_row(RowOf(*golden, row), outputs, at, *workspace);
+  }
+}
+
+// The chunk's results to where the caller wants them.
+void DeviceModel::collect(const Lane& lane, const Task& task) const {
+  const std::byte* staged = lane.host;
+  for (const Crossing& crossing : cut_.crossings)
+    staged +=
+        align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * task.capacity));
+  for (const Route::Visit& visit : task.route->visits) {
+    for (int32_t shown : std::span(task.route->shown).subspan(visit.first_shown, visit.shown)) {
+      const size_t bytes = row_bytes(cut_.rest, shown);
+      const auto at = static_cast<size_t>(std::ranges::find(task.outputs, shown) - task.outputs.begin());
+      std::memcpy(static_cast<std::byte*>(task.destinations[at]) + bytes * static_cast<size_t>(task.first),
+                  staged, bytes * static_cast<size_t>(task.rows));
+      staged += align_up(bytes * static_cast<size_t>(task.capacity));
+    }
+  }
+}
+
+// The same, or the host's answer where the device refused a row.
+void DeviceModel::finish_host(Lane& lane, const Task& task, const Batch& batch) const {
+  if (!refused(lane, task)) return collect(lane, task);
+  ask_host(batch, task.outputs, task.destinations, task.first);
+}
+
+void DeviceModel::ask_host(const Batch& batch, std::span<const int32_t> outputs,
+                           std::span<void* const> destinations, int64_t first) const {
+  std::vector<void*> at;
+  for (size_t i = 0; i < outputs.size(); ++i)
+    at.push_back(static_cast<std::byte*>(destinations[i]) +
+                 row_bytes(model_->program(), outputs[i]) * static_cast<size_t>(first));
+  const WarmWorkspace workspace;
+  model_->run(batch, outputs, at, *workspace);
+}
+
+namespace {
+
+Batch rows_of(const Batch& batch, int64_t first, int64_t rows) {
+  std::vector<ColumnView> columns;
+  for (size_t i = 0; i < batch.column_count(); ++i) columns.push_back(slice(batch.column(i), first, rows));
+  return {rows,
+          std::make_shared<const std::vector<std::string>>(batch.names().begin(), batch.names().end()),
+          std::move(columns),
+          {}};
+}
+
+}  // namespace
+
+void DeviceModel::run(const Batch& batch, std::span<const int32_t> outputs,
+                      std::span<void* const> destinations) const {
+  std::vector<int32_t> device_outputs;
+  for (int32_t output : outputs)
+    if (cut_.rest.outputs[static_cast<size_t>(output)].value >= 0) device_outputs.push_back(output);
+  std::ranges::sort(device_outputs);
+  const Route& route = route_for(device_outputs);
+  const int64_t capacity = capacity_of(route, batch.rows());
+  size_t device_bytes = align_up(route.bytes_per_row * static_cast<size_t>(capacity)) + scratch_bytes_;
+  size_t host_bytes = 0;
+  for (const Crossing& crossing : cut_.crossings)
+    host_bytes +=
+        align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * capacity));
+  for (int32_t output : device_outputs) {
+    const size_t bytes = align_up(row_bytes(cut_.rest, output) * static_cast<size_t>(capacity));
+    device_bytes += bytes;
+    host_bytes += bytes;
+  }
+
+  // two lanes: while the device works on one chunk, the host feeds the next
+  const LaneLoan first_lane(*this);
+  std::optional<LaneLoan> second_lane;
+  if (batch.rows() > capacity) second_lane.emplace(*this);
+  struct Pending {
+    Task task;
+    Batch batch;
+  };
+  std::optional<Pending> pending[2];
+  Lane* const lanes[2] = {&*first_lane, second_lane ? &**second_lane : nullptr};
+  const auto finish = [&](size_t at) {
+    if (!pending[at]) return;
+    const Pending done = std::move(*pending[at]);
+    pending[at].reset();
+    finish_host(*lanes[at], done.task, done.batch);
+  };
+  size_t turn = 0;
+  for (int64_t first = 0; first < std::max<int64_t>(batch.rows(), 1); first += capacity) {
+    finish(turn);  // rows are refused in their order
+    Lane& lane = *lanes[turn];
+    lane.reserve(device_bytes, host_bytes);
+    const int64_t rows = std::min(capacity, batch.rows() - first);
+    Task task{&route, outputs, destinations, first, rows, capacity, lane.own, {}, nullptr};
+    const Batch part = rows_of(batch, first, rows);
+    try {
+      feed(lane, nullptr, &part, task);
+    } catch (const Error&) {
+      finish(1 - turn);
+      ask_host(part, outputs, destinations, first);
+      continue;
+    }
+    if (rows > 0 && !device_outputs.empty()) {
+      start(lane, task);
+      pending[turn].emplace(task, part);
+    }
+    if (second_lane) turn = 1 - turn;
+  }
+  finish(turn);
+  finish(1 - turn);
+}
+
+void DeviceModel::run_on_device(Names names, std::span<const DeviceColumn> columns, int64_t rows,
+                                std::span<const int32_t> outputs, std::span<void* const> destinations,
+                                device::Stream* stream) const {
+  const std::vector<ColumnSpec>& schema = model_->program().schema;
+  std::vector<ColumnView> views;
+  for (const DeviceColumn& column : columns) {
+    ColumnView& view = views.emplace_back();
+    view.storage = storage_of(column.kind);
+    view.type.kind = column.kind;
+    view.length = rows;
+  }
+  const Batch shape(rows, names, std::move(views), {});
+  const std::vector<int32_t> bound = bind_columns(schema, model_->used_columns(), shape);
+  std::vector<DeviceColumn> by_column(schema.size());
+  for (size_t i = 0; i < schema.size(); ++i) {
+    if (bound[i] < 0) continue;
+    by_column[i] = columns[static_cast<size_t>(bound[i])];
+    require(holds_all(schema[i].type.kind, by_column[i].kind), ErrorCode::input, ColumnName{schema[i].name},
+            ": expected ", schema[i].type,
+            " in the device's memory, where values are not looked at one by one, "
+            "but found ",
+            name_of({by_column[i].kind, TimeUnit::nano, {}}));
+  }
+  for (const Crossing& crossing : cut_.crossings)
+    require(crossing.column >= 0, ErrorCode::input, "step ",
+            quoted(model_->lowered().nodes[static_cast<size_t>(crossing.node)].path),
+            ": expected a table in the host's memory, because it reads text, but found arrays of the device");
+  for (int32_t output : outputs)
+    require(cut_.rest.outputs[static_cast<size_t>(output)].value >= 0, ErrorCode::input, "output ",
+            quoted(model_->program().outputs[static_cast<size_t>(output)].method),
+            ": expected a table in the host's memory, because the device has no part in it, but found arrays "
+            "of the device");
+  std::vector<int32_t> sorted(outputs.begin(), outputs.end());
+  std::ranges::sort(sorted);
+  const Route& route = route_for(sorted);
+  const int64_t capacity = capacity_of(route, rows);
+  const LaneLoan loan(*this);
+  (*loan).reserve(align_up(route.bytes_per_row * static_cast<size_t>(capacity)) + scratch_bytes_, 0);
+  for (int64_t first = 0; first < rows; first += capacity) {
+    const Task task{&route,   outputs, destinations, first, std::min(capacity, rows - first),
+                    capacity, stream,  by_column,    &names};
+    try {
+      launch(*loan, task);
+      if (refused(*loan, task)) recompute(task, (*loan).host_fault[1]);
+    } catch (...) {
+      device_.library->wait(device_.device, stream);  // the lane goes to others
+      throw;
+    }
+  }
+}
+
+// The rows of a chunk from the window of row `from` on, by the host.
+void DeviceModel::recompute(const Task& task, int64_t from) const {
+  const std::vector<ColumnSpec>& schema = model_->program().schema;
+  for (int64_t first = from / kWindow * kWindow; first < task.first + task.rows; first += kWindow) {
+    const int64_t rows = std::min(kWindow, task.first + task.rows - first);
+    std::vector<std::string> names;
+    std::vector<ColumnView> views;
+    std::vector<std::vector<std::byte>> memory;
+    for (size_t i = 0; i < schema.size(); ++i) {
+      const DeviceColumn& column = task.columns[i];
+      if (column.data == nullptr) continue;
+      const int64_t size = bytes_of(column.kind), stride = column.stride * size;
+      ColumnView view;
+      view.storage = storage_of(column.kind);
+      view.type.kind = column.kind;
+      view.length = rows;
+      view.first_row = first;
+      view.stride = stride;
+      // from the lowest address on, whichever way the rows go
+      const int64_t span = (rows - 1) * std::abs(stride), lowest = stride < 0 ? -span : 0;
+      auto& bytes = memory.emplace_back(static_cast<size_t>(span + size));
+      copy(bytes.data(), static_cast<const std::byte*>(column.data) + first * stride + lowest, bytes.size());
+      view.data = bytes.data() - lowest;
+      names.push_back(schema[i].name);
+      views.push_back(view);
+    }
+    const Batch batch(rows, std::make_shared<const std::vector<std::string>>(std::move(names)),
+                      std::move(views), {});
+    std::vector<std::vector<std::byte>> results;
+    std::vector<void*> destinations;
+    for (int32_t output : task.outputs)
+      destinations.push_back(
+          results.emplace_back(row_bytes(model_->program(), output) * static_cast<size_t>(rows)).data());
+    ask_host(batch, task.outputs, destinations, 0);
+    for (size_t i = 0; i < results.size(); ++i)
+      copy(static_cast<std::byte*>(task.destinations[i]) +
+               row_bytes(model_->program(), task.outputs[i]) * static_cast<size_t>(first),
+           results[i].data(), results[i].size());
+  }
+}
+
+// Every output for the golden rows, against the bytes in the file.
+void DeviceModel::replay() const {
+  const Program& program = model_->program();
+  const GoldenRows& golden = program.golden;
+  std::vector<int32_t> outputs;
+  for (size_t i = 0; i < program.outputs.size(); ++i)
+    if (cut_.rest.outputs[i].value >= 0) outputs.push_back(static_cast<int32_t>(i));
+  if (golden.rows == 0 || outputs.empty()) return;
+  const Route& route = route_for(outputs);
+  const int64_t capacity = (golden.rows + 511) / 512 * 512;
+  std::vector<std::vector<std::byte>> results;
+  std::vector<void*> destinations;
+  size_t device_bytes = align_up(route.bytes_per_row * static_cast<size_t>(capacity)) + scratch_bytes_;
+  size_t host_bytes = 0;
+  for (const Crossing& crossing : cut_.crossings)
+    host_bytes +=
+        align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * capacity));
+  for (int32_t output : outputs) {
+    const size_t bytes = row_bytes(program, output);
+    destinations.push_back(results.emplace_back(bytes * static_cast<size_t>(golden.rows)).data());
+    device_bytes += align_up(bytes * static_cast<size_t>(capacity));
+    host_bytes += align_up(bytes * static_cast<size_t>(capacity));
+  }
+  const LaneLoan loan(*this);
+  (*loan).reserve(device_bytes, host_bytes);
+  const Task task{&route, outputs, destinations, 0, golden.rows, capacity, (*loan).own, {}, nullptr};
+  const GoldenSource source(program);
+  feed(*loan, &source, nullptr, task);
+  launch(*loan, task);
+  require(!refused(*loan, task), ErrorCode::device, "golden rows: expected ", device_.name,
+          " to take them but found one that it refuses");
+  collect(*loan, task);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const auto output = static_cast<size_t>(outputs[i]);
+    const Constant& expected = program.constants[static_cast<size_t>(golden.expected[output])];
+    require(same_numbers(expected.type(), expected.bytes().data(), results[i].data(), expected.size()),
+            ErrorCode::device, "golden rows: output ", quoted(program.outputs[output].method),
+            " differs from the bytes stored in the file; ", device_.name, " (", device_.hardware,
+            ") does not reproduce the model");
+  }
+}
+
+void* DeviceModel::allocate(size_t bytes) const {
+  void* out = nullptr;
+  device_.check(device_.library->allocate(device_.device, bytes, &out));
+  return out;
+}
+void DeviceModel::release(void* data) const noexcept { device_.library->release(device_.device, data); }
+void DeviceModel::copy(void* to, const void* from, size_t bytes) const {
+  device_.check(device_.library->copy(device_.device, to, from, bytes, nullptr));
+  device_.check(device_.library->wait(device_.device, nullptr));
+}
+
+}  // namespace mlcore

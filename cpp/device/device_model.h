@@ -1,0 +1,85 @@
+// DeviceModel: a model whose steps run on a GPU. What touches text runs on the host, before the rest;
+// whatever the device refuses is asked of the host's model, whose answer or message is the one that counts.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "device/cut.h"
+#include "device/library.h"
+#include "runtime/model.h"
+#include "runtime/route.h"
+
+namespace mlcore {
+
+// Numbers of one column in the device's memory, `stride` elements apart.
+struct DeviceColumn {
+  const void* data = nullptr;
+  Kind kind = Kind::float64;
+  int64_t stride = 1;
+};
+
+class DeviceModel {
+ public:
+  // Lowers the model for the device and replays its golden rows there. Throws ErrorCode::device.
+  DeviceModel(std::shared_ptr<const Model> model, std::string_view device);
+  ~DeviceModel();
+  DeviceModel(const DeviceModel&) = delete;
+  DeviceModel& operator=(const DeviceModel&) = delete;
+
+  const Model& model() const { return *model_; }
+  const std::string& device() const { return device_.name; }
+  const std::string& hardware() const { return device_.hardware; }
+
+  // As Model::run: a table of the host, results to the host. Copies of one part of the rows and the work on
+  // another overlap.
+  void run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations) const;
+
+  // Columns and destinations in the device's memory; what the stream has been given before is waited for, and
+  // the results are there on return. Throws ErrorCode::input also for columns of text.
+  void run_on_device(Names names, std::span<const DeviceColumn> columns, int64_t rows,
+                     std::span<const int32_t> outputs, std::span<void* const> destinations,
+                     device::Stream* stream) const;
+
+  // Memory on the device for whoever wants results there.
+  void* allocate(size_t bytes) const;
+  void release(void* data) const noexcept;
+  void copy(void* to, const void* from, size_t bytes) const;
+
+ private:
+  struct Lane;
+  struct Task;
+  class LaneLoan;
+
+  const Route& route_for(const std::vector<int32_t>& outputs) const;
+  int64_t capacity_of(const Route& route, int64_t rows) const;
+  void launch(Lane& lane, const Task& task) const;
+  void start(Lane& lane, const Task& task) const;
+  bool refused(Lane& lane, const Task& task) const;
+  void feed(Lane& lane, const Source* golden, const Batch* batch, const Task& task) const;
+  void collect(const Lane& lane, const Task& task) const;
+  void finish_host(Lane& lane, const Task& task, const Batch& batch) const;
+  void ask_host(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
+                int64_t first) const;
+  void recompute(const Task& task, int64_t first) const;
+  void replay() const;
+
+  std::shared_ptr<const Model> model_;
+  OpenDevice device_;
+  Cut cut_;
+  std::unique_ptr<Model> feed_;  // null: the host has nothing to compute
+  std::vector<std::unique_ptr<Step>> shapes_;  // per node of the rest: that there is something to launch
+  std::vector<device::Step*> steps_;           // per node of the rest
+  std::vector<int32_t> crossing_of_;           // per node of the rest; -1: none
+  size_t scratch_bytes_ = 0;                   // that every launch gets
+
+  mutable std::mutex mutex_;  // of what follows
+  mutable std::vector<std::unique_ptr<Route>> routes_;
+  mutable std::vector<std::unique_ptr<Lane>> lanes_;  // that nobody uses now
+};
+
+}  // namespace mlcore

@@ -1,0 +1,146 @@
+// What a library of kernels for another device is asked for, and how it answers: plain data and function
+// pointers, so that nothing of that device's own headers is seen here (docs/design/0009-devices.md).
+//
+// The core says what a step means (StepSpec, borrowed while it is built); the library keeps its own copy of
+// the constants in the device's memory. A block of numbers is column-major there too, its columns `stride`
+// rows apart. Whatever takes a Stream happens in its order and returns at once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/types.h"
+#include "kernels/device_functions.h"
+#include "kernels/elements_inl.h"
+#include "kernels/forest.h"
+
+namespace mlcore::device {
+
+inline constexpr uint32_t kInterface = 1;  // of this header; core and library must agree
+inline constexpr size_t kMaxInputs = 48;   // blocks that a step reads
+
+// A constant of a step.
+struct Array {
+  const void* data = nullptr;
+  int64_t count = 0;
+  DType type = DType::f64;
+
+  size_t bytes() const { return static_cast<size_t>(count) * size_of(type); }
+};
+
+enum class StepKind : uint8_t {
+  elements,   // chain: functions of one number, one after the other, column by column
+  combine,    // `function`: Combination
+  select,     // arrays: i64 indices
+  broadcast,  // arrays: values of `out`
+  one_hot,
+  table,   // arrays: values [out_width][rows, default], column by column; integer: rows; flag: default
+  encode,  // of numbers; arrays: u64 keys ascending, i32 codes; integer: unknown code, number2: missing
+  argmax,
+  complement,
+  vote,           // arrays: f64 weights; integer: classes
+  softmax,        // `function`: Softmax
+  poly,           // arrays: i64 factors, i64 products as [prefix, begin, end]
+  normalize,      // `function`: Norm
+  row_normalize,  // `function`: ZeroRows; flag: pairwise
+  weighted_sum,   // arrays: weights of `out`; flag: divides by number
+  dot,    // arrays: weights [out_width][features], i64 pieces, bias; `function`: DotOrder; flag: skip NaN
+  trees,  // forest
+};
+
+// A run of features of a dot: columns of an input, or the codes of one that stand for one-hot columns.
+struct DotPiece {
+  int64_t input, column, count, feature;
+  int64_t codes;  // 0 or 1
+};
+
+struct StepSpec {
+  StepKind kind = StepKind::elements;
+  DType in = DType::f64, out = DType::f64;
+  int64_t in_width = 0, out_width = 0;
+  uint8_t function = 0;
+  bool flag = false;
+  int64_t integer = 0, missing = 0;
+  double number = 0;
+  std::span<const Array> arrays;
+  std::span<const Element> chain;  // its pointers: host memory of `sizes` elements
+  const ForestSpec* forest = nullptr;
+};
+
+// A code that says: refuse such a row.
+inline constexpr int64_t kRefuse = -3;
+
+struct Block {
+  void* data = nullptr;
+  int64_t width = 0;
+};
+
+struct Device;  // an open device
+struct Step;    // of a device
+struct Stream;  // cudaStream_t of the CUDA library; null: the device's default
+struct Graph;   // launches that were recorded
+
+struct LaunchArgs {
+  Block inputs[kMaxInputs];
+  Block output;
+  int64_t rows = 0, stride = 0;
+  int64_t first_row = 0;     // of the table, for the fault
+  int64_t* fault = nullptr;  // device memory: the lowest row that a step refuses
+  void* scratch = nullptr;   // device memory, as much as `build` said
+};
+
+// Columns of numbers of any kind: element (row, column) lies at row * row_stride + column * column_stride.
+struct Strided {
+  const void* data = nullptr;
+  Kind kind = Kind::float64;
+  int64_t row_stride = 1, column_stride = 1;  // in elements
+  bool nullable = true;                       // else a NaN is refused
+  int64_t first_row = 0;
+  int64_t* fault = nullptr;
+};
+
+// Every function returns null, or why it failed; the text lives until this thread's next call.
+using Failure = const char*;
+
+struct Library {
+  uint32_t interface = kInterface;
+  const char* name;  // "CUDA 13.0", "CUDA kernels on the CPU, for tests"
+
+  Failure (*count)(int* devices);
+  Failure (*open)(int index, Device** device);
+  const char* (*describe)(const Device* device);  // "NVIDIA H200"
+
+  Failure (*allocate)(Device* device, size_t bytes, void** data);
+  Failure (*release)(Device* device, void* data);
+  Failure (*allocate_host)(Device* device, size_t bytes, void** data);  // that copies fast
+  Failure (*release_host)(Device* device, void* data);
+  // Device or host memory on either side.
+  Failure (*copy)(Device* device, void* to, const void* from, size_t bytes, Stream* stream);
+  // As a block of `type`, whose columns are `stride` apart.
+  Failure (*gather)(Device* device, void* to, DType type, int64_t stride, const Strided* from, int64_t rows,
+                    int64_t width, Stream* stream);
+  // A block as rows, one after the other.
+  Failure (*scatter)(Device* device, void* to, const void* from, DType type, int64_t stride, int64_t rows,
+                     int64_t width, Stream* stream);
+  Failure (*make_stream)(Device* device, Stream** stream);
+  Failure (*free_stream)(Device* device, Stream* stream);
+  Failure (*wait)(Device* device, Stream* stream);
+
+  // `scratch_bytes`: that a launch needs, whatever its rows.
+  Failure (*build)(Device* device, const StepSpec* spec, Step** step, size_t* scratch_bytes);
+  Failure (*free_step)(Device* device, Step* step);
+  Failure (*launch)(Device* device, const Step* step, const LaunchArgs* args, Stream* stream);
+
+  // What is launched between these is recorded, not run; a library that can not gives a null graph.
+  Failure (*begin_graph)(Device* device, Stream* stream);
+  Failure (*end_graph)(Device* device, Stream* stream, Graph** graph);
+  Failure (*run_graph)(Device* device, Graph* graph, Stream* stream);
+  Failure (*free_graph)(Device* device, Graph* graph);
+};
+
+// The one symbol that a library shows: kEntryName.
+using Entry = const Library* (*)();
+inline constexpr const char* kEntryName = "mlcore_device_library";
+
+}  // namespace mlcore::device

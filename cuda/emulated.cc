@@ -1,0 +1,82 @@
+// The kernels of this folder as loops on the CPU, behind the same table: what a test can say without a GPU
+// about everything but the launches themselves. Never shipped.
+#include <cstdlib>
+#include <cstring>
+
+#include "library.h"
+
+namespace mlcore::device {
+
+struct Device {
+  int index;
+};
+
+void* place(Device&, const void* data, size_t bytes) {
+  void* out = std::malloc(bytes > 0 ? bytes : 1);
+  if (out == nullptr) throw std::bad_alloc();
+  if (bytes > 0) std::memcpy(out, data, bytes);
+  return out;
+}
+void give_back(Device&, void* data) noexcept { std::free(data); }
+
+namespace {
+
+constexpr int kDevices = 2;
+Device devices[kDevices] = {{0}, {1}};
+// So that a test sees what a device does that has too little memory.
+size_t memory_left() {
+  const char* bytes = std::getenv("MLCORE_EMULATED_BYTES");
+  return bytes != nullptr ? std::strtoull(bytes, nullptr, 10) : ~size_t{0};
+}
+
+Failure allocate(size_t bytes, void** data) {
+  if (bytes > memory_left()) return "out of memory";
+  *data = std::malloc(bytes > 0 ? bytes : 1);
+  return *data != nullptr ? nullptr : "out of memory";
+}
+Failure release(void* data) {
+  std::free(data);
+  return nullptr;
+}
+
+}  // namespace
+
+const Native kNative{
+    "the CUDA kernels on the CPU, for tests",
+    [](int* count) -> Failure {
+      *count = kDevices;
+      return nullptr;
+    },
+    [](int index, Device** device) -> Failure {
+      *device = &devices[index];
+      return nullptr;
+    },
+    [](const Device*) { return "no GPU"; },
+    [](Device*) -> Failure { return nullptr; },
+    [](const Device*) { return size_t{227} << 10; },
+    allocate,
+    release,
+    allocate,
+    release,
+    [](void* to, const void* from, size_t bytes, Stream*) -> Failure {
+      if (bytes > 0) std::memmove(to, from, bytes);
+      return nullptr;
+    },
+    [](Stream** stream) -> Failure {
+      *stream = nullptr;
+      return nullptr;
+    },
+    [](Stream*) -> Failure { return nullptr; },
+    [](Stream*) -> Failure { return nullptr; },
+    [](Stream*) -> Failure { return nullptr; },
+    [](Stream*, Graph** graph) -> Failure {
+      *graph = nullptr;
+      return nullptr;
+    },
+    [](Graph*, Stream*) -> Failure { return nullptr; },
+    [](Graph*) -> Failure { return nullptr; },
+};
+
+}  // namespace mlcore::device
+
+const mlcore::device::Library* mlcore_device_library() { return &mlcore::device::kLibrary; }

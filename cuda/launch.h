@@ -1,0 +1,118 @@
+// How the bodies of this folder run: on a GPU as kernels, one thread for each row, or, where no compiler for
+// GPUs reads this, in loops, so that their logic is tested on any machine. A body sees no difference.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/device.h"
+
+#if defined(__CUDACC__)
+#include <cuda_runtime.h>
+// What a body may call, and what it is.
+#define MLCORE_BODY __host__ __device__
+#else
+#define MLCORE_BODY
+#endif
+
+namespace mlcore::device {
+
+// The lowest row that was refused.
+MLCORE_BODY inline void refuse(int64_t* fault, int64_t row) {
+#if defined(__CUDA_ARCH__)
+  atomicMin(reinterpret_cast<long long*>(fault), static_cast<long long>(row));
+#else
+  if (row < *fault) *fault = row;
+#endif
+}
+
+inline constexpr int kThreads = 256;  // of a block
+
+#if defined(__CUDACC__)
+
+inline cudaStream_t native(Stream* stream) { return reinterpret_cast<cudaStream_t>(stream); }
+inline Failure failure_of(cudaError_t code) {
+  return code == cudaSuccess ? nullptr : cudaGetErrorString(code);
+}
+
+template <class Body>
+__global__ void __launch_bounds__(kThreads)
+    each_kernel(const __grid_constant__ Body body, int64_t rows, int64_t columns) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t column = blockIdx.y; column < columns; column += gridDim.y)
+    for (int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; row < rows; row += step)
+      body(row, column);
+}
+
+// body(row, column) for all of them, in any order.
+template <class Body>
+Failure each(const Body& body, int64_t rows, int64_t columns, Stream* stream) {
+  if (rows <= 0 || columns <= 0) return nullptr;
+  constexpr int64_t kMostBlocks = int64_t{1} << 20, kMostColumns = 65535;
+  const int64_t blocks = (rows + kThreads - 1) / kThreads;
+  const dim3 grid(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks),
+                  static_cast<unsigned>(columns < kMostColumns ? columns : kMostColumns));
+  each_kernel<<<grid, kThreads, 0, native(stream)>>>(body, rows, columns);
+  return failure_of(cudaGetLastError());
+}
+
+template <class Body>
+__global__ void __launch_bounds__(Body::kBlockThreads) blocks_kernel(const __grid_constant__ Body body) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  typename Body::State state;
+  const int thread = static_cast<int>(threadIdx.x);
+  body.begin(state, blockIdx.x, thread, shared);
+  for (int64_t phase = 0; phase < body.phases(); ++phase) {
+    body.stage(phase, thread, shared);
+    __syncthreads();
+    body.evaluate(state, phase, blockIdx.x, thread, shared);
+    __syncthreads();
+  }
+  body.end(state, blockIdx.x, thread);
+}
+
+// Blocks of Body::kBlockThreads threads that share memory: each begins, then stages and evaluates phase by
+// phase, the others waiting at both ends, and ends.
+template <class Body>
+Failure blocks(const Body& body, int64_t count, size_t shared_bytes, Stream* stream) {
+  if (count <= 0) return nullptr;
+  const cudaError_t code = cudaFuncSetAttribute(
+      blocks_kernel<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  if (code != cudaSuccess) return failure_of(code);
+  blocks_kernel<<<static_cast<unsigned>(count), Body::kBlockThreads, shared_bytes, native(stream)>>>(body);
+  return failure_of(cudaGetLastError());
+}
+
+#else
+
+template <class Body>
+Failure each(const Body& body, int64_t rows, int64_t columns, Stream*) {
+  for (int64_t column = 0; column < columns; ++column)
+    for (int64_t row = 0; row < rows; ++row) body(row, column);
+  return nullptr;
+}
+
+template <class Body>
+Failure blocks(const Body& body, int64_t count, size_t shared_bytes, Stream*) {
+  std::vector<uint64_t> memory((shared_bytes + 7) / 8);
+  auto* shared = reinterpret_cast<unsigned char*>(memory.data());
+  std::vector<typename Body::State> states(Body::kBlockThreads);
+  for (int64_t block = 0; block < count; ++block) {
+    const auto all = [&](auto f) {
+      for (int thread = 0; thread < Body::kBlockThreads; ++thread)
+        f(states[static_cast<size_t>(thread)], thread);
+    };
+    all([&](auto& state, int thread) { body.begin(state, block, thread, shared); });
+    for (int64_t phase = 0; phase < body.phases(); ++phase) {
+      all([&](auto&, int thread) { body.stage(phase, thread, shared); });
+      all([&](auto& state, int thread) { body.evaluate(state, phase, block, thread, shared); });
+    }
+    all([&](auto& state, int thread) { body.end(state, block, thread); });
+  }
+  return nullptr;
+}
+
+#endif
+
+}  // namespace mlcore::device
