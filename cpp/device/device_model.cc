@@ -20,7 +20,6 @@ constexpr int64_t kMostRows = int64_t{1} << 20;    // of a chunk
 constexpr int64_t kGraphRows = 512;                // up to so many are worth a recorded graph
 constexpr size_t kMostGraphs = 64;                 // of a lane
 constexpr int64_t kWindow = 512;                   // rows that are asked of the host at a time
-constexpr int64_t kNoFault = std::numeric_limits<int64_t>::max();
 
 size_t align_up(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
@@ -61,42 +60,6 @@ class RowOf final : public Source {
   int64_t row_;
 };
 
-Storage storage_of(Kind kind) {
-  switch (kind) {
-    case Kind::boolean: return Storage::bytes;
-    case Kind::int8: return Storage::int8;
-    case Kind::int16: return Storage::int16;
-    case Kind::int32: return Storage::int32;
-    case Kind::int64: return Storage::int64;
-    case Kind::uint8: return Storage::uint8;
-    case Kind::uint16: return Storage::uint16;
-    case Kind::uint32: return Storage::uint32;
-    case Kind::float32: return Storage::float32;
-    default: return Storage::float64;
-  }
-}
-int64_t bytes_of(Kind kind) {
-  switch (kind) {
-    case Kind::boolean:
-    case Kind::int8:
-    case Kind::uint8: return 1;
-    case Kind::int16:
-    case Kind::uint16: return 2;
-    case Kind::int32:
-    case Kind::uint32:
-    case Kind::float32: return 4;
-    default: return 8;
-  }
-}
-// Every number of `found` is one of `expected`, so that no value needs a look.
-bool holds_all(Kind expected, Kind found) {
-  if (expected == found) return true;
-  const int64_t bits = 8 * bytes_of(found);
-  if (expected == Kind::float64) return found == Kind::float32 || (found != Kind::boolean && bits <= 32);
-  if (expected == Kind::float32) return found != Kind::boolean && bits <= 16;
-  return found != Kind::float32 && found != Kind::boolean;  // widths were compared
-}
-
 Kind kind_of(DType type) {
   return type == DType::f64   ? Kind::float64
          : type == DType::f32 ? Kind::float32
@@ -105,59 +68,6 @@ Kind kind_of(DType type) {
 }
 
 }  // namespace
-
-// What one chunk of rows needs while it is under way.
-struct DeviceModel::Lane {
-  explicit Lane(const OpenDevice& on) : device(on) {
-    device.check(device.library->make_stream(device.device, &own));
-    device.check(device.library->allocate(device.device, sizeof(int64_t), reinterpret_cast<void**>(&fault)));
-    device.check(device.library->allocate_host(device.device, 2 * sizeof(int64_t),
-                                               reinterpret_cast<void**>(&host_fault)));
-    host_fault[0] = kNoFault;
-  }
-  ~Lane() {
-    const device::Library& library = *device.library;
-    forget_graphs();
-    library.release(device.device, memory);
-    library.release_host(device.device, host);
-    library.release(device.device, fault);
-    library.release_host(device.device, host_fault);
-    library.free_stream(device.device, own);
-  }
-  Lane(const Lane&) = delete;
-  Lane& operator=(const Lane&) = delete;
-
-  void reserve(size_t device_bytes, size_t host_bytes) {
-    const device::Library& library = *device.library;
-    if (device_bytes > size) {
-      forget_graphs();
-      device.check(library.release(device.device, std::exchange(memory, nullptr)));
-      size = 0;
-      device.check(library.allocate(device.device, device_bytes, reinterpret_cast<void**>(&memory)));
-      size = device_bytes;
-    }
-    if (host_bytes > host_size) {
-      forget_graphs();
-      device.check(library.release_host(device.device, std::exchange(host, nullptr)));
-      host_size = 0;
-      device.check(library.allocate_host(device.device, host_bytes, reinterpret_cast<void**>(&host)));
-      host_size = host_bytes;
-    }
-  }
-
-  void forget_graphs() {
-    for (const auto& [key, graph] : graphs) device.library->free_graph(device.device, graph);
-    graphs.clear();
-  }
-
-  const OpenDevice& device;
-  device::Stream* own = nullptr;
-  std::byte *memory = nullptr, *host = nullptr;
-  size_t size = 0, host_size = 0;
-  int64_t *fault = nullptr, *host_fault = nullptr;  // host: none, and what the device found
-  std::map<std::pair<const Route*, int64_t>, device::Graph*> graphs;
-  std::vector<std::byte> tail;  // outputs that the host computes
-};
 
 // Rows [first, first + rows) on their way through a lane.
 struct DeviceModel::Task {
@@ -376,7 +286,7 @@ void DeviceModel::start(Lane& lane, const Task& task) const {
 // Waits for the chunk; whether it holds a row that a step refuses.
 bool DeviceModel::refused(Lane& lane, const Task& task) const {
   device_.check(device_.library->wait(device_.device, task.stream));
-  return lane.host_fault[1] != kNoFault;
+  return lane.host_fault[1] != Lane::kNoFault;
 }
 
 // What the host computes of the chunk, into the lane's memory.
@@ -529,26 +439,8 @@ void DeviceModel::run(const Batch& batch, std::span<const int32_t> outputs,
 void DeviceModel::run_on_device(Names names, std::span<const DeviceColumn> columns, int64_t rows,
                                 std::span<const int32_t> outputs, std::span<void* const> destinations,
                                 device::Stream* stream) const {
-  const std::vector<ColumnSpec>& schema = model_->program().schema;
-  std::vector<ColumnView> views;
-  for (const DeviceColumn& column : columns) {
-    ColumnView& view = views.emplace_back();
-    view.storage = storage_of(column.kind);
-    view.type.kind = column.kind;
-    view.length = rows;
-  }
-  const Batch shape(rows, names, std::move(views), {});
-  const std::vector<int32_t> bound = bind_columns(schema, model_->used_columns(), shape);
-  std::vector<DeviceColumn> by_column(schema.size());
-  for (size_t i = 0; i < schema.size(); ++i) {
-    if (bound[i] < 0) continue;
-    by_column[i] = columns[static_cast<size_t>(bound[i])];
-    require(holds_all(schema[i].type.kind, by_column[i].kind), ErrorCode::input, ColumnName{schema[i].name},
-            ": expected ", schema[i].type,
-            " in the device's memory, where values are not looked at one by one, "
-            "but found ",
-            name_of({by_column[i].kind, TimeUnit::nano, {}}));
-  }
+  const std::vector<DeviceColumn> by_column =
+      bind_device_columns(model_->program().schema, model_->used_columns(), names, columns, rows);
   for (const Crossing& crossing : cut_.crossings)
     require(crossing.column >= 0, ErrorCode::input, "step ",
             quoted(model_->lowered().nodes[static_cast<size_t>(crossing.node)].path),
@@ -582,35 +474,14 @@ void DeviceModel::recompute(const Task& task, int64_t from) const {
   const std::vector<ColumnSpec>& schema = model_->program().schema;
   for (int64_t first = from / kWindow * kWindow; first < task.first + task.rows; first += kWindow) {
     const int64_t rows = std::min(kWindow, task.first + task.rows - first);
-    std::vector<std::string> names;
-    std::vector<ColumnView> views;
-    std::vector<std::vector<std::byte>> memory;
-    for (size_t i = 0; i < schema.size(); ++i) {
-      const DeviceColumn& column = task.columns[i];
-      if (column.data == nullptr) continue;
-      const int64_t size = bytes_of(column.kind), stride = column.stride * size;
-      ColumnView view;
-      view.storage = storage_of(column.kind);
-      view.type.kind = column.kind;
-      view.length = rows;
-      view.first_row = first;
-      view.stride = stride;
-      // from the lowest address on, whichever way the rows go
-      const int64_t span = (rows - 1) * std::abs(stride), lowest = stride < 0 ? -span : 0;
-      auto& bytes = memory.emplace_back(static_cast<size_t>(span + size));
-      copy(bytes.data(), static_cast<const std::byte*>(column.data) + first * stride + lowest, bytes.size());
-      view.data = bytes.data() - lowest;
-      names.push_back(schema[i].name);
-      views.push_back(view);
-    }
-    const Batch batch(rows, std::make_shared<const std::vector<std::string>>(std::move(names)),
-                      std::move(views), {});
+    const HostRows window(schema, task.columns, first, rows,
+                          [this](void* to, const void* source, size_t bytes) { copy(to, source, bytes); });
     std::vector<std::vector<std::byte>> results;
     std::vector<void*> destinations;
     for (int32_t output : task.outputs)
       destinations.push_back(
           results.emplace_back(row_bytes(model_->program(), output) * static_cast<size_t>(rows)).data());
-    ask_host(batch, task.outputs, destinations, 0);
+    ask_host(window.batch(), task.outputs, destinations, 0);
     for (size_t i = 0; i < results.size(); ++i)
       copy(static_cast<std::byte*>(task.destinations[i]) +
                row_bytes(model_->program(), task.outputs[i]) * static_cast<size_t>(first),

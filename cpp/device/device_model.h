@@ -10,18 +10,13 @@
 #include <vector>
 
 #include "device/cut.h"
+#include "device/device_columns.h"
+#include "device/lane.h"
 #include "device/library.h"
 #include "runtime/model.h"
 #include "runtime/route.h"
 
 namespace mlcore {
-
-// Numbers of one column in the device's memory, `stride` elements apart.
-struct DeviceColumn {
-  const void* data = nullptr;
-  Kind kind = Kind::float64;
-  int64_t stride = 1;
-};
 
 class DeviceModel {
  public:
@@ -51,7 +46,6 @@ class DeviceModel {
   void copy(void* to, const void* from, size_t bytes) const;
 
  private:
-  struct Lane;
   struct Task;
   class LaneLoan;
 
@@ -71,7 +65,7 @@ class DeviceModel {
   std::shared_ptr<const Model> model_;
   OpenDevice device_;
   Cut cut_;
-  std::unique_ptr<Model> feed_;  // null: the host has nothing to compute
+  std::unique_ptr<Model> feed_;                // null: the host has nothing to compute
   std::vector<std::unique_ptr<Step>> shapes_;  // per node of the rest: that there is something to launch
   std::vector<device::Step*> steps_;           // per node of the rest
   std::vector<int32_t> crossing_of_;           // per node of the rest; -1: none

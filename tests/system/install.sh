@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # What the system tests need beside pip's packages in .venv. The Triton server and its clients, in an environment of their
-# own; MLflow's client and Schemathesis, and what validates Kubernetes objects, in folders beside .venv's packages; Debian
-# packages: clang with its fuzzer runtime, valgrind, readelf and nm, buildah, chromium, systemd's checks, Debian's own Python for
-# the image that buildah starts from. The latter need root. Does nothing when all of it is there.
+# own; MLflow's client and Schemathesis, what validates Kubernetes objects, and nvcc where there is none, in folders beside
+# .venv's packages; Debian packages: clang with its fuzzer runtime, valgrind, readelf and nm, buildah, chromium, systemd's checks,
+# Debian's own Python for the image that buildah starts from. The latter need root. Does nothing when all of it is there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 python=${PYTHON:-.venv/bin/python}
 "$python" benchmarks/install_peers.py --into build/system-env tests/system/triton.txt
 
-for name in clients deploy; do
+folders=(clients deploy)
+command -v nvcc >/dev/null || folders+=(cuda)
+for name in "${folders[@]}"; do
   list=tests/system/$name.txt
   folder=build/system-env/$name
   if ! cmp --silent "$list" "$folder/installed"; then

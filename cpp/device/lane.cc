@@ -1,0 +1,46 @@
+#include "device/lane.h"
+
+namespace mlcore {
+
+Lane::Lane(const OpenDevice& on) : device(on) {
+  device.check(device.library->make_stream(device.device, &own));
+  device.check(device.library->allocate(device.device, sizeof(int64_t), reinterpret_cast<void**>(&fault)));
+  device.check(device.library->allocate_host(device.device, 2 * sizeof(int64_t),
+                                             reinterpret_cast<void**>(&host_fault)));
+  host_fault[0] = kNoFault;
+}
+
+Lane::~Lane() {
+  const device::Library& library = *device.library;
+  forget_graphs();
+  library.release(device.device, memory);
+  library.release_host(device.device, host);
+  library.release(device.device, fault);
+  library.release_host(device.device, host_fault);
+  library.free_stream(device.device, own);
+}
+
+void Lane::reserve(size_t device_bytes, size_t host_bytes) {
+  const device::Library& library = *device.library;
+  if (device_bytes > size) {
+    forget_graphs();
+    device.check(library.release(device.device, std::exchange(memory, nullptr)));
+    size = 0;
+    device.check(library.allocate(device.device, device_bytes, reinterpret_cast<void**>(&memory)));
+    size = device_bytes;
+  }
+  if (host_bytes > host_size) {
+    forget_graphs();
+    device.check(library.release_host(device.device, std::exchange(host, nullptr)));
+    host_size = 0;
+    device.check(library.allocate_host(device.device, host_bytes, reinterpret_cast<void**>(&host)));
+    host_size = host_bytes;
+  }
+}
+
+void Lane::forget_graphs() {
+  for (const auto& [key, graph] : graphs) device.library->free_graph(device.device, graph);
+  graphs.clear();
+}
+
+}  // namespace mlcore

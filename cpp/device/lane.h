@@ -1,0 +1,34 @@
+// What one chunk of rows needs on a device while it is under way.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <utility>
+
+#include "device/library.h"
+#include "runtime/route.h"
+
+namespace mlcore {
+
+struct Lane {
+  explicit Lane(const OpenDevice& on);
+  ~Lane();
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  // At least so much memory of each; what lay there before is lost.
+  void reserve(size_t device_bytes, size_t host_bytes);
+  void forget_graphs();
+
+  static constexpr int64_t kNoFault = INT64_MAX;
+
+  const OpenDevice& device;
+  device::Stream* own = nullptr;
+  std::byte *memory = nullptr, *host = nullptr;
+  size_t size = 0, host_size = 0;
+  int64_t *fault = nullptr, *host_fault = nullptr;  // host: none, and what the device found
+  std::map<std::pair<const Route*, int64_t>, device::Graph*> graphs;
+};
+
+}  // namespace mlcore
