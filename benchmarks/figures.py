@@ -60,8 +60,8 @@ class Figure:
     peers: bool = True
 
 
-def _row(position: int) -> Callable[[dict[str, Any]], float | None]:
-    return lambda result: result["row_seconds"][position] if "row_seconds" in result else None
+def _row(position: int, what: str = "row_seconds") -> Callable[[dict[str, Any]], float | None]:
+    return lambda result: result[what][position] if what in result else None
 
 
 def _memory(result: dict[str, Any]) -> float | None:
@@ -86,6 +86,8 @@ FIGURES = [
            "batch_seconds", "rows/s", {"original": 40, "Polars, features alone": 5}, limit="read"),
     Figure("whole-road", "one raw row as a dict, from Python, median", _row(0), "s", {}, 5e-6, "sum"),
     Figure("whole-road", "one raw row as a dict, from Python, 99th percentile", _row(1), "s", {}, 15e-6, "sum"),
+    Figure("whole-road", "the same row from C, its columns set and its answer read, median", _row(0, "c_row_seconds"), "s",
+           {}, 2e-6, "sum", peers=False),
     Figure("encoded", "one encoded float32 row, 500 XGBoost trees, from Python, median", _row(0), "s", {}, 2.5e-6,
            "sum"),
     Figure("leaves", "one encoded float32 row, 500 LightGBM trees, from Python, median", _row(0), "s", {}, 2.5e-6,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,8 +47,29 @@ def prepare(work: Work) -> Ready:
         lambda: model.predict_proba(table)[:, 1],
         lambda i: model.row(mappings[i]),
         len(mappings),
-        facts | {"margin_exact": margin["exact"]},
+        facts | {"margin_exact": margin["exact"]} | _from_c(path, model, mappings),
     )
+
+
+def _from_c(path: Path, model: Any, mappings: list[dict[str, Any]]) -> dict[str, Any]:
+    """The median and the 99th percentile of the same rows through the C API; empty without a C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None or not hasattr(mlcore, "get_library_dir"):
+        return {}
+
+    def field(value: Any) -> str:
+        return "-" if value is None else f"s{value}" if isinstance(value, str) else f"f{value!r}"
+
+    rows, program, library = path.with_suffix(".rows"), path.with_suffix(".from_c"), mlcore.get_library_dir()
+    rows.write_text("".join("\t".join(field(row[name]) for name in model.columns) + "\n" for row in mappings))
+    source = Path(__file__).resolve().parent.parent / "row_from_c.c"
+    link = [f"-I{mlcore.get_include()}", f"-L{library}", f"-Wl,-rpath,{library}", "-lmlcore"]
+    subprocess.run([compiler, "-O2", source, *link, "-o", program], check=True)
+    printed = subprocess.run([program, path, "predict_proba", rows, "9"], check=True, capture_output=True, text=True)
+    median, late, total = map(float, printed.stdout.split())
+    expected = 9 * sum(float([*model.row(row).values()][-1]) for row in mappings)
+    assert abs(total - expected) <= 1e-9 * abs(expected), (total, expected)
+    return {"c_row_seconds": [median, late]}
 
 
 def _estimator(work: Work) -> tuple[Any, str]:
