@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "runtime/batch.h"
@@ -22,8 +23,14 @@ enum class NullPolicy : uint8_t {
 // checked.
 struct TensorRows {
   int64_t rows = 0;
+  std::vector<int64_t> lead;                       // dimensions of the rows, as the first tensor has them
   std::vector<std::span<const std::byte>> values;  // by input
   std::vector<std::span<const std::byte>> valid;   // by input; empty: all are there
+
+  // Holds the shape and size of a tensor, an input or with `type` BOOL what is there of it, to the tensors
+  // before it. Throws ErrorCode::input.
+  void expect(std::string_view name, const TensorInput& input, const TensorType& type,
+              std::span<const int64_t> shape, size_t bytes);
 };
 
 class TensorTable {
