@@ -253,11 +253,21 @@ TensorFacts facts_of(const TensorInput& input) {
 }
 
 TensorFacts mask_facts_of(const TensorInput& input) {
-  return {input.name + std::string(kValidSuffix), &type_of(Kind::boolean), input.width, !input.matrix};
+  return {input.name + std::string(kValidSuffix), &type_of(Kind::boolean), input.width, !input.matrix, true};
 }
 
 TensorFacts facts_of(const TensorOutput& output) {
   return {output.name(), &output.type(), output.width(), output.is_vector()};
+}
+
+std::vector<TensorFacts> default_facts(const Model& model) {
+  std::vector<TensorFacts> out, masks;
+  for (const TensorInput& input : default_inputs(model)) {
+    out.push_back(facts_of(input));
+    if (!input.valid.empty()) masks.push_back(mask_facts_of(input));
+  }
+  out.insert(out.end(), masks.begin(), masks.end());
+  return out;
 }
 
 std::vector<TensorOutput> tensor_outputs(const Program& program) {

@@ -97,12 +97,15 @@ class TensorOutput {
 struct TensorFacts {
   std::string name;
   const TensorType* type;
-  int64_t width;  // values of a row
-  bool vector;    // which has no dimension of its own
+  int64_t width;          // values of a row
+  bool vector;            // which has no dimension of its own
+  bool optional = false;  // a request may go without
 };
 TensorFacts facts_of(const TensorInput& input);
 TensorFacts mask_facts_of(const TensorInput& input);
 TensorFacts facts_of(const TensorOutput& output);
+// Of the inputs when nobody says otherwise, and of the masks of those that have one, behind them.
+std::vector<TensorFacts> default_facts(const Model& model);
 
 // All outputs, in the order of the program.
 std::vector<TensorOutput> tensor_outputs(const Program& program);

@@ -29,6 +29,13 @@ std::string shown(std::span<const int64_t> shape) {
 
 }  // namespace
 
+std::optional<NullPolicy> null_policy_named(std::string_view name) {
+  if (name == "nan") return NullPolicy::nan;
+  if (name == "empty_string") return NullPolicy::empty_string;
+  if (name == "refuse") return NullPolicy::refuse;
+  return {};
+}
+
 void TensorRows::expect(std::string_view name, const TensorInput& input, const TensorType& type,
                         std::span<const int64_t> shape, size_t bytes) {
   const size_t own = input.matrix ? 1 : 0;  // dimensions that are not rows

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,8 @@ enum class NullPolicy : uint8_t {
   empty_string,  // and an empty text
   refuse,        // nothing is missing: NaN, NaT and `__valid` are errors
 };
+// The policy of this name; nothing: there is none.
+std::optional<NullPolicy> null_policy_named(std::string_view name);
 
 // The rows of one request. The bytes are whole: as many values as `rows` says, BYTES excepted, which are
 // checked.

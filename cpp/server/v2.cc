@@ -340,8 +340,9 @@ Answer answer_v2_metadata(const Served& served, const std::vector<int64_t>& vers
   for (size_t i = 0; i < versions.size(); ++i) out += (i == 0 ? "\"" : ",\"") + text(versions[i]) + '"';
   out += "],\"platform\":\"mlcore\",\"inputs\":[";
   bool first = true;
-  for (const TensorInput& input : default_inputs(*served.model)) {
-    append(first, facts_of(input));
+  for (const TensorFacts& input : default_facts(*served.model)) {
+    if (input.optional) continue;
+    append(first, input);
     first = false;
   }
   out += "],\"outputs\":[";

@@ -87,13 +87,13 @@ class Reader {
   }
 
   void read_parameters() {
-    const std::string nulls = parameter("null_policy"), threads = parameter("threads");
-    if (nulls == "empty_string") served_.nulls = NullPolicy::empty_string;
-    else if (nulls == "refuse") served_.nulls = NullPolicy::refuse;
-    else if (!nulls.empty() && nulls != "nan")
-      fail(ErrorCode::input, "parameter 'null_policy': expected 'nan', 'empty_string' or 'refuse' but found ",
-           quoted(nulls));
-    if (!threads.empty()) {
+    if (const std::string name = parameter("null_policy"); !name.empty()) {
+      const std::optional<NullPolicy> nulls = null_policy_named(name);
+      require(nulls.has_value(), ErrorCode::input,
+              "parameter 'null_policy': expected 'nan', 'empty_string' or 'refuse' but found ", quoted(name));
+      served_.nulls = *nulls;
+    }
+    if (const std::string threads = parameter("threads"); !threads.empty()) {
       const int64_t number = number_in<int64_t>(threads).value_or(0);
       require(number >= 1 && number <= kMaxThreads, ErrorCode::input,
               "parameter 'threads': expected an integer from 1 to ", kMaxThreads, " but found ",
@@ -118,22 +118,15 @@ class Reader {
     json::array dims;
     if (served_.lists) dims.push_back(-1);
     if (!served_.lists || !tensor.vector) dims.push_back(tensor.width);
-    return {{"name", tensor.name}, {"data_type", config_name(*tensor.type)}, {"dims", std::move(dims)}};
-  }
-
-  json::object described_mask(const TensorInput& input) const {
-    json::object mask = described(mask_facts_of(input));
-    mask["optional"] = true;
-    return mask;
+    json::object out{{"name", tensor.name}, {"data_type", config_name(*tensor.type)}, {"dims", dims}};
+    if (tensor.optional) out["optional"] = true;  // which an output has no place for
+    return out;
   }
 
   json::array usual_inputs() const {
-    json::array out, masks;
-    for (const TensorInput& input : default_inputs(*served_.model)) {
-      out.push_back(described(facts_of(input)));
-      if (served_.nulls != NullPolicy::refuse && !input.valid.empty()) masks.push_back(described_mask(input));
-    }
-    out.insert(out.end(), masks.begin(), masks.end());
+    json::array out;
+    for (const TensorFacts& input : default_facts(*served_.model))
+      if (served_.nulls != NullPolicy::refuse || !input.optional) out.push_back(described(input));
     return out;
   }
 
@@ -178,7 +171,7 @@ class Reader {
     const std::string name = text_at(stated, "/name"), where = "input " + quoted(name);
     const std::optional<TensorInput> masked = find_masked_input(program_, name);
     if (!masked) return;
-    compare(where, stated, described_mask(*masked));
+    compare(where, stated, described(mask_facts_of(*masked)));
     expect(served_.nulls != NullPolicy::refuse, where, "null_policy 'nan' or 'empty_string'", "'refuse'");
     const auto input = std::ranges::find(served_.inputs, masked->name, &TensorInput::name);
     if (input != served_.inputs.end()) input->valid = name;
