@@ -132,6 +132,18 @@ def test_leaves_of_lightgbm(kind: str) -> None:
     _assert_leaves(mlcore.compile(booster, rows, leaf=True), _by_pred_leaf(booster, rows), rows)
 
 
+def test_leaves_of_category_splits() -> None:
+    frame = xgb_examples.category_frame()
+    booster = xgb_examples.category_booster()
+    expected = booster.predict(xgb.DMatrix(frame, enable_categorical=True), pred_leaf=True)
+    assert np.array_equal(mlcore.compile(booster, frame, leaf=True).leaf(frame), expected)
+    estimator = xgb_examples.categorical(xgb.XGBClassifier)
+    assert np.array_equal(mlcore.compile(estimator, frame, leaf=True).leaf(frame), estimator.apply(frame))
+    table = lgb_examples.frame()
+    model = lgb_examples.fit("LGBMRegressor", table, lgb_examples.frame_target(table), min_data_per_group=2)
+    assert np.array_equal(mlcore.compile(model, table, leaf=True).leaf(table), _by_pred_leaf(model, table))
+
+
 @pytest.mark.parametrize("ask", [_by_apply, _by_pred_leaf], ids=["xgboost", "lightgbm"])
 def test_leaves_behind_steps(ask: Callable[[Any, Any], Any]) -> None:
     """Of the model at the end of a pipeline, on columns of numbers and of text; the other outputs are the same."""
