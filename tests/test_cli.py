@@ -19,6 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 
 COLUMNS = ["amount", "balance", "merchant"]
 
@@ -60,6 +61,15 @@ def test_compile_writes_a_model_and_warns_of_pickles(
     assert "only open files you trust" in printed.err
     assert "0 mismatches" in printed.out
     assert mlcore.load(out).columns == COLUMNS
+
+
+def test_compile_gives_leaves(tmp_path: Path) -> None:
+    X = np.arange(16.0).reshape(8, 2)
+    pipeline = make_pipeline(StandardScaler(), DecisionTreeRegressor()).fit(X, X[:, 0])
+    joblib.dump(pipeline, tmp_path / "tree.joblib")
+    assert run("compile", tmp_path / "tree.joblib", "--leaf", "-o", tmp_path / "tree.mlc") == 0
+    expected = pipeline[-1].apply(pipeline[:-1].transform(X))
+    assert mlcore.load(tmp_path / "tree.mlc").leaf(X).ravel().tolist() == expected.tolist()
 
 
 def test_check_lists_all_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -173,13 +173,13 @@ py::dict describe_tensors(const Model& model) {
   py::list inputs, matrix, outputs;
   for (const TensorInput& input : default_inputs(model)) inputs.append(describe_input(input));
   if (const auto found = matrix_of(model.program())) matrix.append(describe_input(*found));
-  for (size_t i = 0; i < model.program().outputs.size(); ++i) {
-    const TensorOutput output(model.program(), static_cast<int32_t>(i));
+  for (const TensorOutput& one : tensor_outputs(model.program())) {
+    const TensorFacts output = facts_of(one);
     py::dict entry;
-    entry["name"] = output.name();
-    entry["type"] = std::string(output.type().name);
-    entry["width"] = output.width();
-    entry["vector"] = output.is_vector();
+    entry["name"] = output.name;
+    entry["type"] = std::string(output.type->name);
+    entry["width"] = output.width;
+    entry["vector"] = output.vector;
     outputs.append(entry);
   }
   py::dict out;

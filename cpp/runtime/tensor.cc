@@ -118,6 +118,13 @@ const TensorType* tensor_type_named(std::string_view name) {
   return found == kTypes.end() ? nullptr : &*found;
 }
 
+void expect_values(std::string_view input, const TensorType& type, int64_t values, size_t bytes) {
+  const bool whole =
+      type.bytes == 0 || (bytes % type.bytes == 0 && static_cast<int64_t>(bytes / type.bytes) == values);
+  require(whole, ErrorCode::input, "input ", quoted(input), ": expected ", values, " values but found ",
+          bytes, " bytes");
+}
+
 TensorInput tensor_of(const ColumnSpec& column, size_t index) {
   return {column.name, "", &type_of(column.type.kind), column.type, index, 1, false};
 }
@@ -140,6 +147,11 @@ std::optional<TensorInput> find_tensor_input(const Program& program, std::string
   return {};
 }
 
+std::optional<TensorInput> find_masked_input(const Program& program, std::string_view name) {
+  if (!name.ends_with(kValidSuffix) || find_tensor_input(program, name)) return {};
+  return find_tensor_input(program, name.substr(0, name.size() - kValidSuffix.size()));
+}
+
 std::vector<TensorInput> default_inputs(const Model& model) {
   const Program& program = model.program();
   bool is_bare = true;
@@ -155,6 +167,21 @@ std::vector<TensorInput> default_inputs(const Model& model) {
     if (program.schema[input.column].nullable && !find_tensor_input(program, valid)) input.valid = valid;
   }
   return inputs;
+}
+
+std::vector<std::string> column_problems(const Model& model, std::span<const TensorInput> inputs) {
+  const std::vector<ColumnSpec>& schema = model.program().schema;
+  std::vector<int> sent(schema.size());
+  for (const TensorInput& input : inputs)
+    for (size_t i = 0; i < static_cast<size_t>(input.width); ++i) ++sent[input.column + i];
+  std::vector<std::string> problems;
+  for (size_t i = 0; i < schema.size(); ++i) {
+    if (sent[i] == 1 || (sent[i] == 0 && !model.used_columns()[i])) continue;
+    problems.push_back("column " + quoted(schema[i].name) +
+                       (sent[i] == 0 ? ": expected an input but found none"
+                                     : ": expected one input but found " + text(sent[i])));
+  }
+  return problems;
 }
 
 bool retype(TensorInput& input, const TensorType& type, const ColumnSpec& column) {
@@ -174,9 +201,8 @@ TensorOutput::TensorOutput(const Program& program, int32_t index) : index_(index
   block_ = program.nodes[static_cast<size_t>(spec.value)].type;
   vector_ = spec.vector;
   const std::string part = spec.index < 0 ? "" : "_" + text(spec.index);
-  const bool is_margin = spec.method == "decision_function";
-  name_ = (is_margin ? "margin" : spec.method) + part;
-  alias_ = is_margin ? spec.method + part : "";
+  name_ = (spec.method == "decision_function" ? "margin" : spec.method) + part;
+  alias_ = spec.method + part;
   if (spec.labels >= 0) labels_ = &program.constants[static_cast<size_t>(spec.labels)];
   type_ = type_of(spec.dtype, labels_ ? labels_->type() : block_.dtype);
   require(type_, ErrorCode::input, "output ", quoted(name_), ": expected a type of a tensor but found ",
@@ -220,6 +246,46 @@ void TensorOutput::write(const std::byte* block, int64_t count, std::byte* out) 
   } else {
     convert_numbers(block_.dtype, block, type_->kind, count, out);
   }
+}
+
+TensorFacts facts_of(const TensorInput& input) {
+  return {input.name, input.type, input.width, !input.matrix};
+}
+
+TensorFacts mask_facts_of(const TensorInput& input) {
+  return {input.name + std::string(kValidSuffix), &type_of(Kind::boolean), input.width, !input.matrix, true};
+}
+
+TensorFacts facts_of(const TensorOutput& output) {
+  return {output.name(), &output.type(), output.width(), output.is_vector()};
+}
+
+std::vector<TensorFacts> default_facts(const Model& model) {
+  std::vector<TensorFacts> out, masks;
+  for (const TensorInput& input : default_inputs(model)) {
+    out.push_back(facts_of(input));
+    if (!input.valid.empty()) masks.push_back(mask_facts_of(input));
+  }
+  out.insert(out.end(), masks.begin(), masks.end());
+  return out;
+}
+
+std::vector<TensorOutput> tensor_outputs(const Program& program) {
+  std::vector<TensorOutput> out;
+  for (size_t i = 0; i < program.outputs.size(); ++i) out.emplace_back(program, static_cast<int32_t>(i));
+  return out;
+}
+
+std::optional<size_t> find_tensor_output(std::span<const TensorOutput> outputs, std::string_view name) {
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].is_called(name)) return i;
+  return {};
+}
+
+std::string names_of(std::span<const TensorOutput> outputs) {
+  std::string out;
+  for (const TensorOutput& output : outputs) out += (out.empty() ? "" : ", ") + quoted(output.name());
+  return out;
 }
 
 }  // namespace mlcore

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "runtime/batch.h"
@@ -29,6 +30,8 @@ struct TensorType {
 // BOOL, UINT8 to UINT64, INT8 to INT64, FP16 to FP64, BYTES.
 std::span<const TensorType> tensor_types();
 const TensorType* tensor_type_named(std::string_view name);  // null: we have no such type
+// Throws ErrorCode::input unless `bytes` are as many values of the type; of texts any number may be.
+void expect_values(std::string_view input, const TensorType& type, int64_t values, size_t bytes);
 
 // An input: a column, or all of them side by side.
 struct TensorInput {
@@ -46,11 +49,15 @@ TensorInput tensor_of(const ColumnSpec& column, size_t index);
 std::optional<TensorInput> matrix_of(const Program& program);
 // The column, or matrix, of this name.
 std::optional<TensorInput> find_tensor_input(const Program& program, std::string_view name);
+// The input that the BOOL tensor `<input>__valid` of this name is about; nothing where it is one itself.
+std::optional<TensorInput> find_masked_input(const Program& program, std::string_view name);
 // As values of another type; false: the column does not take it.
 bool retype(TensorInput& input, const TensorType& type, const ColumnSpec& column);
 // What a model is sent when nobody says otherwise: the matrix where it was fitted on a bare array, whose
 // columns are x0, x1 and so on; else each column that it uses. With a `valid` for what may be missing.
 std::vector<TensorInput> default_inputs(const Model& model);
+// What keeps these from being a whole row: each column that the model uses is sent, and none twice.
+std::vector<std::string> column_problems(const Model& model, std::span<const TensorInput> inputs);
 
 // An output of the model: how the numbers of its block become elements of a tensor.
 class TensorOutput {
@@ -59,6 +66,7 @@ class TensorOutput {
   TensorOutput(const Program& program, int32_t index);
 
   const std::string& name() const { return name_; }
+  void rename(std::string name) { name_ = std::move(name); }
   bool is_called(std::string_view name) const { return name == name_ || name == alias_; }
   int32_t index() const { return index_; }
   const TensorType& type() const { return *type_; }
@@ -84,5 +92,26 @@ class TensorOutput {
   const TensorType* type_;
   std::vector<std::byte> label_values_;  // in the tensor's type
 };
+
+// What clients are told of an input, of its mask, or of an output.
+struct TensorFacts {
+  std::string name;
+  const TensorType* type;
+  int64_t width;          // values of a row
+  bool vector;            // which has no dimension of its own
+  bool optional = false;  // a request may go without
+};
+TensorFacts facts_of(const TensorInput& input);
+TensorFacts mask_facts_of(const TensorInput& input);
+TensorFacts facts_of(const TensorOutput& output);
+// Of the inputs when nobody says otherwise, and of the masks of those that have one, behind them.
+std::vector<TensorFacts> default_facts(const Model& model);
+
+// All outputs, in the order of the program.
+std::vector<TensorOutput> tensor_outputs(const Program& program);
+// Place of the one that is called so; nothing: none is.
+std::optional<size_t> find_tensor_output(std::span<const TensorOutput> outputs, std::string_view name);
+// Their names as messages list them: 'predict', 'margin'.
+std::string names_of(std::span<const TensorOutput> outputs);
 
 }  // namespace mlcore

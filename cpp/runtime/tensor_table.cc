@@ -1,14 +1,56 @@
 #include "runtime/tensor_table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "base/status.h"
 
 namespace mlcore {
+namespace {
+
+int64_t product(std::span<const int64_t> shape) {
+  int64_t count = 1;
+  for (const int64_t dim : shape)
+    require(dim >= 0 && !__builtin_mul_overflow(count, dim, &count), ErrorCode::input,
+            "expected a shape of numbers from 0 on but found ", dim);
+  return count;
+}
+
+std::string shown(std::span<const int64_t> shape) {
+  std::string out = "[";
+  for (size_t i = 0; i < shape.size(); ++i) out += (i > 0 ? "," : "") + text(shape[i]);
+  return out + "]";
+}
+
+}  // namespace
+
+std::optional<NullPolicy> null_policy_named(std::string_view name) {
+  if (name == "nan") return NullPolicy::nan;
+  if (name == "empty_string") return NullPolicy::empty_string;
+  if (name == "refuse") return NullPolicy::refuse;
+  return {};
+}
+
+void TensorRows::expect(std::string_view name, const TensorInput& input, const TensorType& type,
+                        std::span<const int64_t> shape, size_t bytes) {
+  const size_t own = input.matrix ? 1 : 0;  // dimensions that are not rows
+  require(shape.size() > own && (own == 0 || shape.back() == input.width), ErrorCode::input, "input ",
+          quoted(name), ": expected rows", own == 0 ? "" : " of " + text(input.width) + " values",
+          " but found shape ", shown(shape));
+  const std::span<const int64_t> found = shape.first(shape.size() - own);
+  if (lead.empty()) {
+    rows = product(found);
+    lead.assign(found.begin(), found.end());
+  }
+  require(std::ranges::equal(found, lead), ErrorCode::input, "input ", quoted(name),
+          ": expected rows of shape ", shown(lead), ", as in the first input, but found ", shown(found));
+  expect_values(name, type, product(shape), bytes);
+}
 
 TensorTable::TensorTable(const Program& program, std::vector<TensorInput> inputs, NullPolicy nulls)
     : inputs_(std::move(inputs)), nulls_(nulls), memory_(inputs_.size()) {

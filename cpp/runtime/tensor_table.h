@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "runtime/batch.h"
@@ -17,13 +19,21 @@ enum class NullPolicy : uint8_t {
   empty_string,  // and an empty text
   refuse,        // nothing is missing: NaN, NaT and `__valid` are errors
 };
+// The policy of this name; nothing: there is none.
+std::optional<NullPolicy> null_policy_named(std::string_view name);
 
 // The rows of one request. The bytes are whole: as many values as `rows` says, BYTES excepted, which are
 // checked.
 struct TensorRows {
   int64_t rows = 0;
+  std::vector<int64_t> lead;                       // dimensions of the rows, as the first tensor has them
   std::vector<std::span<const std::byte>> values;  // by input
   std::vector<std::span<const std::byte>> valid;   // by input; empty: all are there
+
+  // Holds the shape and size of a tensor, an input or with `type` BOOL what is there of it, to the tensors
+  // before it. Throws ErrorCode::input.
+  void expect(std::string_view name, const TensorInput& input, const TensorType& type,
+              std::span<const int64_t> shape, size_t bytes);
 };
 
 class TensorTable {

@@ -24,11 +24,8 @@ JsonRef parse_body(const Request& request, Workbench& bench) {
 }
 
 size_t signature_output(const Served& served, JsonRef name) {
-  if (!name || name.is(JsonKind::null) || (name.is(JsonKind::string) && name->text() == "serving_default")) {
-    for (size_t i = 0; i < served.outputs.size(); ++i)
-      if (served.outputs[i].is_called("predict")) return i;
-    return served.usual_outputs().front();
-  }
+  if (!name || name.is(JsonKind::null) || (name.is(JsonKind::string) && name->text() == "serving_default"))
+    return find_tensor_output(served.outputs, "predict").value_or(served.usual_outputs().front());
   require(name.is(JsonKind::string), ErrorCode::input, "signature_name: expected a string but found ",
           name_of(name->kind));
   return served.output_named(name->text());

@@ -36,11 +36,11 @@ Served::Served(std::string name_, int64_t version_, std::string path_, std::shar
     names_of_columns->push_back(program.schema[i].name);
   }
   column_names = std::move(names_of_columns);
-  for (size_t i = 0; i < program.outputs.size(); ++i) {
-    const TensorOutput& output = outputs.emplace_back(program, static_cast<int32_t>(i));
+  outputs = tensor_outputs(program);
+  for (size_t i = 0; i < outputs.size(); ++i) {
     std::vector<std::string>& names = keys.emplace_back();
     const OutputSpec& spec = program.outputs[i];
-    if (!spec.vector && static_cast<int64_t>(spec.names.size()) == output.width()) {
+    if (!spec.vector && static_cast<int64_t>(spec.names.size()) == outputs[i].width()) {
       for (const std::string& column : spec.names) {
         append_text(names.emplace_back(), column);
         names.back() += ':';
@@ -53,11 +53,9 @@ Served::Served(std::string name_, int64_t version_, std::string path_, std::shar
 }
 
 size_t Served::output_named(std::string_view output) const {
-  for (size_t i = 0; i < outputs.size(); ++i)
-    if (outputs[i].is_called(output)) return i;
-  std::string names;
-  for (const TensorOutput& known : outputs) names += (names.empty() ? "" : ", ") + known.name();
-  fail(ErrorCode::input, "expected an output of the model (", names, ") but found another name");
+  const std::optional<size_t> found = find_tensor_output(outputs, output);
+  if (found) return *found;
+  fail(ErrorCode::input, "expected an output of the model (", names_of(outputs), ") but found another name");
 }
 
 }  // namespace mlcore::server

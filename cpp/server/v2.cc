@@ -6,6 +6,7 @@
 
 #include "base/number.h"
 #include "base/status.h"
+#include "runtime/decode.h"
 #include "runtime/tensor_table.h"
 #include "server/codecs.h"
 #include "server/json_writer.h"
@@ -150,8 +151,11 @@ class Elements {
 class Columns {
  public:
   Columns(const Served& served, std::vector<Tensor> tensors, const Limits& limits)
-      : served_(served), tensors_(std::move(tensors)), sent_(served.model->program().schema.size()) {
+      : served_(served), tensors_(std::move(tensors)) {
     require(!tensors_.empty(), ErrorCode::input, "expected inputs but found none");
+    const size_t most = 2 * served.model->program().schema.size();
+    require(tensors_.size() <= most, ErrorCode::input, "expected at most ", most,
+            " inputs, one and a mask for each column, but found ", tensors_.size());
     rows_.rows = tensors_.front().rows;
     if (rows_.rows > limits.max_rows)
       throw HttpError(413,
@@ -159,12 +163,9 @@ class Columns {
     bytes_.resize(tensors_.size());
     valid_.resize(tensors_.size());
     for (size_t i = 0; i < tensors_.size(); ++i) add(i);
-    for (size_t i = 0; i < tensors_.size(); ++i)
-      if (is_mask(tensors_[i])) add_mask(tensors_[i]);
-    const std::vector<ColumnSpec>& schema = served.model->program().schema;
-    for (size_t i = 0; i < schema.size(); ++i)
-      require(sent_[i] || !served.model->used_columns()[i], ErrorCode::input,
-              "expected an input for each column but found none for ", quoted(schema[i].name));
+    for (const Tensor& tensor : tensors_) add_mask(tensor);
+    const std::vector<std::string> problems = column_problems(*served.model, inputs_);
+    if (!problems.empty()) fail(ErrorCode::input, list_problems("request", problems));
   }
 
   Batch batch() {
@@ -174,29 +175,19 @@ class Columns {
   }
 
  private:
-  // No column of its own, but the name of one with the suffix.
-  bool is_mask(const Tensor& tensor) const {
-    const Program& program = served_.model->program();
-    return !find_tensor_input(program, tensor.name) && tensor.name.ends_with(kValidSuffix) &&
-           find_tensor_input(program, tensor.name.substr(0, tensor.name.size() - kValidSuffix.size()));
-  }
-
   void check_shape(const Tensor& tensor, int64_t width) const {
     require(tensor.rows == rows_.rows, ErrorCode::input, where(tensor), ": expected ", rows_.rows,
             " rows, as in the first input, but found ", tensor.rows);
     require(tensor.width == width, ErrorCode::input, where(tensor), ": expected rows of ", width,
             " values but found ", tensor.width);
-    const int64_t values = tensor.rows * tensor.width;
-    require(tensor.data || tensor.type->bytes == 0 ||
-                tensor.bytes.size() == static_cast<size_t>(values) * tensor.type->bytes,
-            ErrorCode::input, where(tensor), ": expected ", values, " values but found ", tensor.bytes.size(),
-            " bytes");
+    if (!tensor.data)
+      expect_values(tensor.name, *tensor.type, tensor.rows * tensor.width, tensor.bytes.size());
   }
 
   void add(size_t index) {
     Tensor& tensor = tensors_[index];
-    if (is_mask(tensor)) return;
     const Program& program = served_.model->program();
+    if (find_masked_input(program, tensor.name)) return;
     std::optional<TensorInput> input = find_tensor_input(program, tensor.name);
     require(input.has_value(), ErrorCode::input, "expected an input of the model but found ",
             quoted(tensor.name));
@@ -204,11 +195,6 @@ class Columns {
     require(retype(*input, *tensor.type, program.schema[input->column]), ErrorCode::input, where(tensor),
             ": expected ", input->type->name, " but found ", tensor.type->name,
             ", which the column does not take");
-    for (size_t i = input->column; i < input->column + static_cast<size_t>(input->width); ++i) {
-      require(!sent_[i], ErrorCode::input, where(tensor), ": expected each column once but found ",
-              quoted(program.schema[i].name), " twice");
-      sent_[i] = true;
-    }
     if (tensor.data) {
       Elements(tensor, bytes_[index], valid_[index]).read();
       tensor.bytes = bytes_[index];
@@ -219,11 +205,12 @@ class Columns {
   }
 
   void add_mask(const Tensor& tensor) {
-    const std::string_view column = tensor.name.substr(0, tensor.name.size() - kValidSuffix.size());
+    const std::optional<TensorInput> column = find_masked_input(served_.model->program(), tensor.name);
+    if (!column) return;
     size_t at = 0;
-    while (at < inputs_.size() && inputs_[at].name != column) ++at;
-    require(at < inputs_.size(), ErrorCode::input, where(tensor), ": expected the input ", quoted(column),
-            " beside it but found none");
+    while (at < inputs_.size() && inputs_[at].name != column->name) ++at;
+    require(at < inputs_.size(), ErrorCode::input, where(tensor), ": expected the input ",
+            quoted(column->name), " beside it but found none");
     require(tensor.type->kind == Kind::boolean, ErrorCode::input, where(tensor), ": expected BOOL but found ",
             tensor.type->name);
     check_shape(tensor, inputs_[at].width);
@@ -241,7 +228,6 @@ class Columns {
 
   const Served& served_;
   std::vector<Tensor> tensors_;
-  std::vector<bool> sent_;
   std::vector<std::vector<std::byte>> bytes_, valid_;
   std::deque<std::vector<std::byte>> masks_;
   std::vector<TensorInput> inputs_;
@@ -339,13 +325,13 @@ Answer answer_v2_infer(const Served& served, const Request& request, Workbench& 
 Answer answer_v2_metadata(const Served& served, const std::vector<int64_t>& versions) {
   Answer answer;
   std::string& out = answer.body;
-  const auto tensor = [&](bool first, std::string_view name, const TensorType& type, int64_t width) {
+  const auto append = [&](bool first, const TensorFacts& tensor) {
     out += first ? "{\"name\":" : ",{\"name\":";
-    append_text(out, name);
+    append_text(out, tensor.name);
     out += ",\"datatype\":\"";
-    out += type.name;
+    out += tensor.type->name;
     out += "\",\"shape\":[-1";
-    if (width > 0) out += "," + text(width);
+    if (!tensor.vector) out += "," + text(tensor.width);
     out += "]}";
   };
   out = "{\"name\":";
@@ -354,14 +340,15 @@ Answer answer_v2_metadata(const Served& served, const std::vector<int64_t>& vers
   for (size_t i = 0; i < versions.size(); ++i) out += (i == 0 ? "\"" : ",\"") + text(versions[i]) + '"';
   out += "],\"platform\":\"mlcore\",\"inputs\":[";
   bool first = true;
-  for (const TensorInput& input : default_inputs(*served.model)) {
-    tensor(first, input.name, *input.type, input.matrix ? input.width : 0);
+  for (const TensorFacts& input : default_facts(*served.model)) {
+    if (input.optional) continue;
+    append(first, input);
     first = false;
   }
   out += "],\"outputs\":[";
   first = true;
   for (const TensorOutput& output : served.outputs) {
-    tensor(first, output.name(), output.type(), output.is_vector() ? 0 : output.width());
+    append(first, facts_of(output));
     first = false;
   }
   out += "]}";

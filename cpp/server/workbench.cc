@@ -11,11 +11,6 @@ namespace {
 
 constexpr size_t kKeptBytes = size_t{1} << 20;
 
-void trim(std::vector<std::vector<std::byte>>& memory) {
-  for (std::vector<std::byte>& bytes : memory)
-    if (bytes.capacity() > kKeptBytes) bytes = {};
-}
-
 bool is_number(std::string_view word) {
   if (!word.empty() && (word.front() == '-' || word.front() == '+')) word.remove_prefix(1);
   return !word.empty() && word.front() >= '0' && word.front() <= '9';
@@ -48,44 +43,31 @@ std::string without_value(std::string_view message) {
 }  // namespace
 
 void Workbench::run(const Served& served, const Batch& batch, std::span<const size_t> outputs) {
-  blocks_.resize(std::max(blocks_.size(), outputs.size()));
-  tensors_.resize(blocks_.size());
-  indices_.clear();
-  destinations_.clear();
-  const int64_t rows = batch.rows();
-  // in the order of the program, each once, which is what a plan has a route for
-  std::vector<size_t> order(outputs.begin(), outputs.end());
-  std::ranges::sort(order);
-  order.erase(std::unique(order.begin(), order.end()), order.end());
-  for (size_t i = 0; i < order.size(); ++i) {
-    const TensorOutput& output = served.outputs[order[i]];
-    blocks_[i].resize(static_cast<size_t>(rows) * output.block_bytes());
-    indices_.push_back(output.index());
-    destinations_.push_back(blocks_[i].data());
-  }
   try {
-    served.model->run(batch, indices_, destinations_, workspace_);
+    blocks_.run(*served.model, served.outputs, outputs, batch);
   } catch (const Error& error) {
     if (shows_values_ || error.code() != ErrorCode::input) throw;
     throw Error(ErrorCode::input, without_value(error.what()));
   }
+  const int64_t rows = batch.rows();
+  tensors_.resize(std::max(tensors_.size(), outputs.size()));
   for (size_t i = 0; i < outputs.size(); ++i) {
     const TensorOutput& output = served.outputs[outputs[i]];
-    const auto at = static_cast<size_t>(std::ranges::find(order, outputs[i]) - order.begin());
+    const std::byte* block = blocks_.block(outputs[i]);
     const int64_t count = rows * output.width();
-    tensors_[i].resize(output.bytes(blocks_[at].data(), count));
-    output.write(blocks_[at].data(), count, tensors_[i].data());
+    tensors_[i].resize(output.bytes(block, count));
+    output.write(block, count, tensors_[i].data());
   }
   served.watch->look(batch);
   served.counts->rows.fetch_add(static_cast<uint64_t>(rows), std::memory_order_relaxed);
 }
 
 void Workbench::trim() {
-  server::trim(blocks_);
-  server::trim(tensors_);
+  blocks_.trim(kKeptBytes);
+  for (std::vector<std::byte>& tensor : tensors_)
+    if (tensor.capacity() > kKeptBytes) tensor = {};
   json.trim();
   table.trim();
-  workspace_.trim();
 }
 
 }  // namespace mlcore::server

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/batch.h"
+#include "runtime/tensor_blocks.h"
 #include "server/json.h"
 #include "server/json_table.h"
 #include "server/served.h"
@@ -30,10 +31,8 @@ class Workbench {
 
  private:
   bool shows_values_;
-  Workspace workspace_;
-  std::vector<std::vector<std::byte>> blocks_, tensors_;
-  std::vector<int32_t> indices_;
-  std::vector<void*> destinations_;
+  TensorBlocks blocks_;
+  std::vector<std::vector<std::byte>> tensors_;
 };
 
 }  // namespace mlcore::server

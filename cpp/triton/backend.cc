@@ -1,7 +1,6 @@
 // What Triton calls: the life of the backend, of a model and of its instances.
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "base/status.h"
 #include "triton/calls.h"
@@ -21,12 +20,10 @@ struct MessageDeleter {
 using Message = std::unique_ptr<TRITONSERVER_Message, MessageDeleter>;
 
 std::string config_of(TRITONBACKEND_Model* model) {
-  TRITONSERVER_Message* message = nullptr;
-  check(TRITONBACKEND_ModelConfig(model, 1, &message));
-  const Message owner(message);
+  const Message message(get<TRITONSERVER_Message*>(TRITONBACKEND_ModelConfig, model, 1u));
   const char* text = nullptr;
   size_t size = 0;
-  check(TRITONSERVER_MessageSerializeToJson(message, &text, &size));
+  check(TRITONSERVER_MessageSerializeToJson(message.get(), &text, &size));
   return {text, size};
 }
 
@@ -37,6 +34,8 @@ void set_config(TRITONBACKEND_Model* model, const std::string& config) {
   check(TRITONBACKEND_ModelSetConfig(model, 1, message));
 }
 
+std::string version(size_t major, size_t minor) { return text(major) + "." + text(minor); }
+
 }  // namespace
 
 extern "C" {
@@ -46,11 +45,9 @@ TRITONSERVER_Error* TRITONBACKEND_Initialize(TRITONBACKEND_Backend*) {
     uint32_t major = 0, minor = 0;
     check(TRITONBACKEND_ApiVersion(&major, &minor));
     if (major != kApiMajor || minor < kApiMinor)
-      throw Failure(TRITONSERVER_ERROR_UNSUPPORTED,
-                    "mlcore: expected a server with version " + text(size_t{kApiMajor}) + "." +
-                        text(size_t{kApiMinor}) + " or a later " + text(size_t{kApiMajor}) +
-                        ".x of the backend interface but found " + text(size_t{major}) + "." +
-                        text(size_t{minor}));
+      fail(TRITONSERVER_ERROR_UNSUPPORTED,
+           "mlcore: expected a server with version " + version(kApiMajor, kApiMinor) + " or a later " +
+               text(size_t{kApiMajor}) + ".x of the backend interface but found " + version(major, minor));
   });
 }
 
@@ -67,64 +64,49 @@ TRITONSERVER_Error* TRITONBACKEND_ModelInitialize(TRITONBACKEND_Model* model) {
   return guarded([&] {
     const char* folder = nullptr;
     TRITONBACKEND_ArtifactType type = TRITONBACKEND_ARTIFACT_FILESYSTEM;
-    uint64_t version = 0;
-    bool complete = false;
     check(TRITONBACKEND_ModelRepository(model, &type, &folder));
     if (type != TRITONBACKEND_ARTIFACT_FILESYSTEM)
-      throw Failure(TRITONSERVER_ERROR_UNSUPPORTED,
-                    "expected a model repository of files but found another kind");
-    check(TRITONBACKEND_ModelVersion(model, &version));
-    check(TRITONBACKEND_ModelAutoCompleteConfig(model, &complete));
-    std::string completed;
-    auto state = std::make_unique<Shared>(
-        std::make_shared<const Served>(serve(folder, version, config_of(model), complete, completed)));
-    if (complete) set_config(model, completed);
+      fail(TRITONSERVER_ERROR_UNSUPPORTED, "expected a model repository of files but found another kind");
+    const auto number = get<uint64_t>(TRITONBACKEND_ModelVersion, model);
+    const bool complete = get<bool>(TRITONBACKEND_ModelAutoCompleteConfig, model);
+    std::string config = config_of(model);
+    auto state =
+        std::make_unique<Shared>(std::make_shared<const Served>(serve(folder, number, config, complete)));
+    if (complete) set_config(model, config);
     check(TRITONBACKEND_ModelSetState(model, state.get()));
     state.release();
   });
 }
 
 TRITONSERVER_Error* TRITONBACKEND_ModelFinalize(TRITONBACKEND_Model* model) {
-  return guarded([&] {
-    void* state = nullptr;
-    check(TRITONBACKEND_ModelState(model, &state));
-    delete static_cast<Shared*>(state);
-  });
+  return guarded([&] { delete static_cast<Shared*>(get<void*>(TRITONBACKEND_ModelState, model)); });
 }
 
 TRITONSERVER_Error* TRITONBACKEND_ModelInstanceInitialize(TRITONBACKEND_ModelInstance* instance) {
   return guarded([&] {
-    TRITONSERVER_InstanceGroupKind kind = TRITONSERVER_INSTANCEGROUPKIND_CPU;
-    check(TRITONBACKEND_ModelInstanceKind(instance, &kind));
-    if (kind != TRITONSERVER_INSTANCEGROUPKIND_CPU)
-      throw Failure(TRITONSERVER_ERROR_INVALID_ARG,
-                    std::string("instance_group: expected KIND_CPU but found ") +
-                        (kind == TRITONSERVER_INSTANCEGROUPKIND_GPU ? "KIND_GPU" : "another kind"));
-    TRITONBACKEND_Model* model = nullptr;
-    void* state = nullptr;
-    check(TRITONBACKEND_ModelInstanceModel(instance, &model));
-    check(TRITONBACKEND_ModelState(model, &state));
-    auto made = std::make_unique<Instance>(instance, *static_cast<Shared*>(state));
-    check(TRITONBACKEND_ModelInstanceSetState(instance, made.get()));
-    made.release();
+    const auto kind = get<TRITONSERVER_InstanceGroupKind>(TRITONBACKEND_ModelInstanceKind, instance);
+    require(kind == TRITONSERVER_INSTANCEGROUPKIND_CPU, ErrorCode::input,
+            "instance_group: expected KIND_CPU but found ",
+            kind == TRITONSERVER_INSTANCEGROUPKIND_GPU ? "KIND_GPU" : "another kind");
+    auto* const model = get<TRITONBACKEND_Model*>(TRITONBACKEND_ModelInstanceModel, instance);
+    const auto& served = *static_cast<Shared*>(get<void*>(TRITONBACKEND_ModelState, model));
+    auto state = std::make_unique<Instance>(instance, served);
+    check(TRITONBACKEND_ModelInstanceSetState(instance, state.get()));
+    state.release();
   });
 }
 
 TRITONSERVER_Error* TRITONBACKEND_ModelInstanceFinalize(TRITONBACKEND_ModelInstance* instance) {
-  return guarded([&] {
-    void* state = nullptr;
-    check(TRITONBACKEND_ModelInstanceState(instance, &state));
-    delete static_cast<Instance*>(state);
-  });
+  return guarded(
+      [&] { delete static_cast<Instance*>(get<void*>(TRITONBACKEND_ModelInstanceState, instance)); });
 }
 
 TRITONSERVER_Error* TRITONBACKEND_ModelInstanceExecute(TRITONBACKEND_ModelInstance* instance,
                                                        TRITONBACKEND_Request** requests,
                                                        const uint32_t count) {
   return guarded([&] {
-    void* state = nullptr;
-    check(TRITONBACKEND_ModelInstanceState(instance, &state));
-    static_cast<Instance*>(state)->execute({requests, count});
+    auto* const state = static_cast<Instance*>(get<void*>(TRITONBACKEND_ModelInstanceState, instance));
+    state->execute({requests, count});
   });
 }
 

@@ -1,8 +1,9 @@
 // Between the server's errors and our exceptions, in both directions.
 #pragma once
 
+#include <exception>
+#include <memory>
 #include <new>
-#include <stdexcept>
 #include <string>
 
 #include "base/status.h"
@@ -10,43 +11,44 @@
 
 namespace mlcore::triton {
 
-// An error in the server's own terms.
-class Failure : public std::runtime_error {
- public:
-  Failure(TRITONSERVER_Error_Code code, const std::string& message)
-      : std::runtime_error(message), code_(code) {}
-  TRITONSERVER_Error_Code code() const noexcept { return code_; }
-
- private:
-  TRITONSERVER_Error_Code code_;
+struct ErrorDeleter {
+  void operator()(TRITONSERVER_Error* error) const { TRITONSERVER_ErrorDelete(error); }
 };
+// Nothing, or an error of the server's; thrown as it is.
+using Failure = std::unique_ptr<TRITONSERVER_Error, ErrorDeleter>;
+
+[[noreturn]] inline void fail(TRITONSERVER_Error_Code code, const std::string& message) {
+  throw Failure(TRITONSERVER_ErrorNew(code, message.c_str()));
+}
 
 // What a function of the server gave: nothing, or an error, which is thrown.
 inline void check(TRITONSERVER_Error* error) {
-  if (!error) [[likely]]
-    return;
-  struct Deleter {
-    TRITONSERVER_Error* error;
-    ~Deleter() { TRITONSERVER_ErrorDelete(error); }
-  } const deleter{error};
-  throw Failure(TRITONSERVER_ErrorCode(error), TRITONSERVER_ErrorMessage(error));
+  if (error) [[unlikely]]
+    throw Failure(error);
 }
 
-// The same where nobody is left to be told but the log.
+// The one thing that a function of the server gives behind its last parameter.
+template <class Result, class Function, class... Arguments>
+Result get(Function function, Arguments... arguments) {
+  Result result{};
+  check(function(arguments..., &result));
+  return result;
+}
+
+// As `check` where nobody is left to be told but the log.
 inline void note(TRITONSERVER_Error* error) noexcept {
   if (!error) return;
-  TRITONSERVER_Error* unlogged =
-      TRITONSERVER_LogMessage(TRITONSERVER_LOG_ERROR, "mlcore", __LINE__, TRITONSERVER_ErrorMessage(error));
-  if (unlogged) TRITONSERVER_ErrorDelete(unlogged);
-  TRITONSERVER_ErrorDelete(error);
+  const Failure logged(error);
+  const Failure unlogged(
+      TRITONSERVER_LogMessage(TRITONSERVER_LOG_ERROR, "mlcore", __LINE__, TRITONSERVER_ErrorMessage(error)));
 }
 
 // The exception being handled, as the server's.
 inline TRITONSERVER_Error* current_error() noexcept {
   try {
     throw;
-  } catch (const Failure& error) {
-    return TRITONSERVER_ErrorNew(error.code(), error.what());
+  } catch (Failure& failure) {
+    return failure.release();
   } catch (const Error& error) {
     const TRITONSERVER_Error_Code code = error.code() == ErrorCode::program ? TRITONSERVER_ERROR_INTERNAL
                                          : error.code() == ErrorCode::io    ? TRITONSERVER_ERROR_UNAVAILABLE

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "runtime/tensor_table.h"
@@ -12,27 +11,16 @@
 
 namespace mlcore::triton {
 
-class Request {
- public:
+struct Request {
+  TRITONBACKEND_Request* handle = nullptr;
+  TensorRows rows;  // its bytes belong to the server until the request is released, or lie in `gathered`
+  std::vector<std::vector<std::byte>> gathered;  // tensors that came in several pieces
+  uint64_t batch_size = 1;
+  std::vector<size_t> outputs;  // asked for, as places in `served`
+  bool succeeded = false;       // what it asked for was sent
+
   // Throws Failure, or ErrorCode::input for tensors that disagree; also when the request was cancelled.
-  Request(TRITONBACKEND_Request* request, const Served& served);
-
-  // Its bytes belong to the server until the request is released, or lie here.
-  const TensorRows& rows() const { return rows_; }
-  uint64_t batch_size() const { return batch_size_; }
-  // Dimensions of an output for these rows.
-  std::vector<int64_t> shape(const TensorOutput& output, const Served& served) const;
-  const std::vector<size_t>& outputs() const { return outputs_; }  // asked for, as positions in `served`
-
- private:
-  std::span<const std::byte> tensor(TRITONBACKEND_Input* input, const std::string& name,
-                                    const TensorType& type, int64_t columns);
-
-  TensorRows rows_;
-  std::vector<int64_t> lead_;  // dimensions of the rows
-  uint64_t batch_size_ = 1;
-  std::vector<size_t> outputs_;
-  std::vector<std::vector<std::byte>> gathered_;  // tensors that came in several pieces
+  void read(const Served& served);
 };
 
 }  // namespace mlcore::triton

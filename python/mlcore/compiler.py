@@ -23,7 +23,7 @@ from mlcore.model import Model
 
 __all__ = ["check", "compile"]
 
-_METHOD_ORDER = ("predict", "predict_proba", "decision_function", "score_samples", "transform")
+_METHOD_ORDER = ("predict", "predict_proba", "decision_function", "score_samples", "leaf", "transform")
 
 
 def compile(
@@ -33,6 +33,7 @@ def compile(
     strict: bool = False,
     keep_sample: bool = False,
     keep_ranges: bool = False,
+    leaf: bool = False,
     provenance: Mapping[str, str] | None = None,
 ) -> Model:
     """Compile a fitted pipeline, and prove that it gives the original's numbers.
@@ -54,6 +55,9 @@ def compile(
     keep_ranges : bool, default=False
         Store the least and the largest finite value of every numeric column of ``sample`` in the artifact, so that
         the server can count numbers outside. Needs a ``sample``.
+    leaf : bool, default=False
+        Also give the output ``leaf`` (`Model.leaf`). Needs trees of scikit-learn that have ``apply``, XGBoost's or
+        LightGBM's at the end of the pipeline.
     provenance : mapping of str to str, optional
         Facts to carry in the artifact, such as a digest of the training data.
 
@@ -85,7 +89,7 @@ def compile(
     from mlcore import parity
 
     started = time.perf_counter()
-    ctx, outputs = _fill(estimator, sample)
+    ctx, outputs = _fill(estimator, sample, leaf=leaf)
     facts = _provenance(ctx, estimator, provenance)
     if keep_ranges:
         facts["ranges"] = json.dumps(_ranges(sample, input_names(estimator)))
@@ -125,16 +129,16 @@ def check(estimator: Any, sample: object = None) -> list[Problem]:
     return []
 
 
-def compile_core(estimator: Any, sample: object = None) -> _core.Model:
+def compile_core(estimator: Any, sample: object = None, *, leaf: bool = False) -> _core.Model:
     """The program of ``estimator`` alone, unproven; `mlcore.parity` uses it to probe a pipeline's model."""
-    ctx, outputs = _fill(estimator, sample)
+    ctx, outputs = _fill(estimator, sample, leaf=leaf)
     return _finish(ctx, outputs, {})
 
 
-def _fill(estimator: Any, sample: object) -> tuple[Context, Outputs]:
+def _fill(estimator: Any, sample: object, *, leaf: bool = False) -> tuple[Context, Outputs]:
     load_all()
     _expect_fitted(estimator)
-    ctx = Context()
+    ctx = Context(leaf=leaf)
     try:
         frame = _input_frame(ctx, estimator, sample)
     except Refused as refused:
@@ -148,7 +152,16 @@ def _fill(estimator: Any, sample: object) -> tuple[Context, Outputs]:
             result = {"transform": result.output(feature_names(estimator, result.width))}
         except Refused as refused:
             raise UnsupportedError([refused.problem]) from None
+    if leaf and "leaf" not in result:
+        what = f"expected trees that tell the leaf of a row but found {type(_last(estimator)).__name__}"
+        raise UnsupportedError([Problem("model", what, "leaf", alternative="leave leaf=False")])
     return ctx, result
+
+
+def _last(estimator: Any) -> Any:
+    """The last step of a pipeline; anything else itself."""
+    steps = getattr(estimator, "steps", None)
+    return _last(steps[-1][1]) if steps else estimator
 
 
 def _expect_fitted(estimator: Any, path: str = "") -> None:

@@ -170,7 +170,8 @@ def step_title(node: dict[str, Any]) -> str:
 def _trees(core: _core.Model) -> dict[str, int]:
     total = {"trees": 0, "splits": 0, "leaves": 0, "depth": 0}
     for node in core.nodes:
-        if node["op"] != "trees":
+        # the node that gives leaves has the trees of the one whose leaves are summed
+        if node["op"] != "trees" or node["attributes"].get("result") == "leaf":
             continue
         feature, offsets, left, right = (
             core.constant(node["constants"][name]) for name in ("feature", "tree_offsets", "left", "right")

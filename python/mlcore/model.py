@@ -171,6 +171,37 @@ class Model:
         """
         return self._single("decision_function", data)
 
+    def leaf(self, data: object) -> Array:
+        """Which leaf of each tree a row falls into, as the original numbers them.
+
+        XGBoost and scikit-learn: ``apply``; LightGBM: ``pred_leaf=True``. Only where the model was compiled with
+        ``leaf=True``.
+
+        Parameters
+        ----------
+        data : table
+            n rows; see the class docstring.
+
+        Returns
+        -------
+        ndarray of shape (n, n_trees)
+            int64, in the order of the trees: by round, and by class within a round.
+
+        Raises
+        ------
+        InputError
+            If the model was compiled without, or as `predict`.
+
+        Examples
+        --------
+        >>> import mlcore, numpy as np
+        >>> from sklearn.tree import DecisionTreeRegressor
+        >>> X = np.array([[0.0], [1.0]])
+        >>> mlcore.compile(DecisionTreeRegressor().fit(X, [10.0, 20.0]), leaf=True).leaf(X).ravel().tolist()
+        [1, 2]
+        """
+        return self._single("leaf", data)
+
     def transform(self, data: object) -> Array:
         """The features: the output of the steps before the model, or of a pipeline of transforms.
 
@@ -214,8 +245,8 @@ class Model:
         values : mapping of str to value
             One value per column: number, str, bool, datetime, None.
         method : str, optional
-            ``"predict_proba"``, ``"predict"``, ``"decision_function"`` or ``"transform"``. Default: the first of
-            predict_proba, predict and transform that the model has.
+            ``"predict_proba"``, ``"predict"``, ``"decision_function"``, ``"leaf"`` or ``"transform"``. Default: the
+            first of predict_proba, predict and transform that the model has.
 
         Returns
         -------

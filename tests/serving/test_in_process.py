@@ -10,10 +10,12 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import mlcore
+import numpy as np
 import pytest
 from mlcore.errors import ArtifactIOError, InputError, MlcoreError
 from serving_client import Answer, assert_same
 from serving_models import ROWS, answers, frame_of
+from xgboost import XGBClassifier
 
 
 def body_of(rows: object) -> bytes:
@@ -38,6 +40,28 @@ def test_refusals_are_answers(saved: Path) -> None:
         assert "column 'amount'" in json.loads(refused.body)["error"]
         assert server.request("GET", "/nothing").status == 404
         assert server.request("GET", "/v1/models/mixed/rows").headers["Allow"] == "POST"
+
+
+def test_leaves_are_an_output(tmp_path: Path) -> None:
+    """In every protocol's terms: a tensor of 64-bit integers, a list for each row; not among what nobody asks for."""
+    X = np.random.default_rng(2).normal(size=(30, 3)).astype(np.float32)
+    forest = XGBClassifier(n_estimators=3, max_depth=3).fit(X, np.arange(30) % 3)
+    mlcore.compile(forest, X, leaf=True).save(tmp_path / "forest.mlc")
+    expected = forest.apply(X).astype(np.int64)
+    with mlcore.serve(tmp_path / "forest.mlc", port=0) as server:
+        described = json.loads(server.request("GET", "/v2/models/forest").body)["outputs"]
+        assert {"name": "leaf", "datatype": "INT64", "shape": [-1, 9]} in described
+        tensor = {"name": "X", "datatype": "FP32", "shape": [30, 3], "data": X.tolist()}
+        body = {"inputs": [tensor], "outputs": [{"name": "leaf"}]}
+        (found,) = json.loads(server.request("POST", "/v2/models/forest/infer", body_of(body)).body)["outputs"]
+        assert (found["name"], found["datatype"], found["shape"]) == ("leaf", "INT64", [30, 9])
+        assert found["data"] == expected.ravel().tolist()
+        rows = [{f"x{column}": float(value) for column, value in enumerate(row)} for row in X]
+        path = "/v1/models/forest/rows"
+        answer = json.loads(server.request("POST", path, body_of({"rows": rows, "outputs": ["leaf"]})).body)
+        assert [row["leaf"] for row in answer["rows"]] == expected.tolist()
+        usual = json.loads(server.request("POST", path, body_of(rows)).body)["rows"][0]
+        assert set(usual) == {"predict", "predict_proba"}
 
 
 def test_python_goes_on_meanwhile(saved: Path) -> None:

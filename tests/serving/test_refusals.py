@@ -263,6 +263,8 @@ def test_v2_inputs_that_do_not_fit(client: Client, models: Models) -> None:
         {"inputs": [{k: v for k, v in first.items() if k != "name"}, *good["inputs"][1:]]},
         {"inputs": [{k: v for k, v in first.items() if k != "data"}, *good["inputs"][1:]]},
         good | {"outputs": [{"name": "nothing"}]},
+        good | {"outputs": [{"name": ""}]},
+        {"inputs": good["inputs"] * 3},
         good | {"outputs": ["predict"]},
         good | {"id": 7},
         {"inputs": [{"name": "X", "datatype": "FP64", "shape": [1, 7], "data": [0.0] * 7}]},

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import lightgbm
 import mlcore
+import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 from cases import MODELS, TRANSFORMS, case, pairs
 from holding import quiet
 from mlcore.errors import InputError
+from sklearn.ensemble import RandomForestClassifier
 from triton_server import Server
 from triton_tables import assert_answers, infer_grpc, tensors
 
@@ -57,3 +61,33 @@ def test_same_bytes(kind: tuple[str, str], triton: Server) -> None:
     triton.load("kind")
     assert_answers(model, rows, infer_grpc(triton, "kind", tensors(model, rows)))
     assert_answers(model, rows.iloc[:1], infer_grpc(triton, "kind", tensors(model, rows.iloc[:1])))
+
+
+LEAVES = {
+    "scikit-learn": (RandomForestClassifier(7, random_state=0), lambda forest, X: forest.apply(X)),
+    "XGBoost": (xgboost.XGBClassifier(n_estimators=5), lambda forest, X: forest.apply(X)),
+    "LightGBM": (
+        lightgbm.LGBMClassifier(n_estimators=5, verbose=-1),
+        lambda forest, X: forest.predict(X, pred_leaf=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("library", LEAVES)
+def test_leaves(library: str, triton: Server) -> None:
+    """Where a model was compiled with them: the library's own numbers, [rows, trees]."""
+    forest, ask = LEAVES[library]
+    X = np.random.default_rng(4).normal(size=(300, 5)).astype(np.float32)
+    forest.fit(X, np.digitize(X[:, 0] - X[:, 1], [-0.5, 0.5]))
+    model = mlcore.compile(forest, X, leaf=True)
+    triton.add("leaves", model.to_bytes())
+    triton.load("leaves")
+    expected = np.asarray(ask(forest, X)).astype(np.int64)
+    described = {one["name"]: one for one in triton.http.get_model_metadata("leaves")["outputs"]}
+    assert described["leaf"] == {"name": "leaf", "datatype": "INT64", "shape": [-1, expected.shape[1]]}
+    result = infer_grpc(triton, "leaves", tensors(model, X), ["leaf", "predict_proba"])
+    found = result.as_numpy("leaf")
+    assert (found.dtype, found.shape) == (np.int64, expected.shape)
+    assert np.array_equal(found, expected)
+    assert result.as_numpy("predict") is None
+    assert_answers(model, X, infer_grpc(triton, "leaves", tensors(model, X)))

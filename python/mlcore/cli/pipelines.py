@@ -36,6 +36,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="store the ranges of the sample's numbers, for the server to count outliers",
     )
+    compile_.add_argument("--leaf", action="store_true", help="also give the leaf of each tree, as the output leaf")
     compile_.set_defaults(run=_compile)
 
     check = commands.add_parser(
@@ -93,6 +94,7 @@ def _compile(options: argparse.Namespace) -> int:
             strict=options.strict,
             keep_sample=options.keep_sample,
             keep_ranges=options.keep_ranges,
+            leaf=options.leaf,
         )
     except UnsupportedError as error:
         print(error, file=sys.stderr)

@@ -87,6 +87,13 @@ class Forest:
 
     attributes: dict[str, bool | int | str]
     constants: dict[str, npt.NDArray[Any]]
+    leaf_ids: npt.NDArray[np.int32]  # per node: of a leaf, its number in its tree
+
+    def leaves(self) -> Forest:
+        """The op that gives the numbers of the leaves; what a linear leaf computes has no part in them."""
+        constants = {name: array for name, array in self.constants.items() if not name.startswith("linear_")}
+        attributes = {name: value for name, value in self.attributes.items() if name != "linear_tiny"}
+        return Forest(attributes | {"result": "leaf"}, constants | {"leaf_id": self.leaf_ids}, self.leaf_ids)
 
 
 def parse_model(text: str) -> TextModel:
@@ -194,7 +201,9 @@ class _Builder:
         leaf = np.zeros(total, dtype=np.int64)
         offset = np.zeros(total, dtype=np.int64)
         words = np.zeros(total, dtype=np.int64)
-        leaf[inner:] = self.leaves + np.arange(leaves)
+        number_of_leaf = np.zeros(total, dtype=np.int64)
+        number_of_leaf[inner:] = np.arange(leaves)
+        leaf[inner:] = self.leaves + number_of_leaf[inner:]
         if inner:
             split = _ints(tree["split_feature"])
             cut = _floats(tree["threshold"])
@@ -228,6 +237,7 @@ class _Builder:
         self.put("right", right, np.int32)
         self.put("missing", missing, np.uint8)
         self.put("leaf", leaf, np.int32)
+        self.put("leaf_id", number_of_leaf, np.int32)
         self.put("category_offset", offset, np.int32)
         self.put("category_words", words, np.int32)
         self.put("leaf_values", values, np.float64)
@@ -336,7 +346,7 @@ def build_forest(trees: Sequence[dict[str, str]], *, outputs: int, features: int
         constants["linear_coef"] = builder.joined("linear_coef", np.float64)
         constants["linear_const"] = builder.joined("linear_const", np.float64)
         attributes["linear_tiny"] = "zero" if dense else "keep"
-    return Forest(attributes, constants)
+    return Forest(attributes, constants, builder.joined("leaf_id", np.int32))
 
 
 def _power(base: float, exponent: int) -> float:

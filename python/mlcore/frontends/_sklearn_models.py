@@ -166,7 +166,9 @@ def codes(ctx: Context, positions: Value, count: int) -> Value:
 def nested_outputs(ctx: Context, estimator: Any, frame: Frame, name: str) -> Outputs | None:
     """Compile a nested model; None when it was refused (the problem is recorded, the caller goes on)."""
     before = len(ctx.problems)
+    leaf, ctx.leaf = ctx.leaf, False
     outputs = ctx.compile(estimator, frame, name)
+    ctx.leaf = leaf
     if len(ctx.problems) > before:
         return None
     if not isinstance(outputs, dict):

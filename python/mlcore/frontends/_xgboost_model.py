@@ -248,6 +248,19 @@ class Forest:
 
     constants: dict[str, Array]
     vector_leaf: bool
+    ids: Array  # per node: the library's number
+
+    def attributes(self, outputs: int, result: str = "sum") -> dict[str, bool | int | str]:
+        """The attributes beside them."""
+        categorical = "category_bits" in self.constants
+        return {
+            "outputs": outputs,
+            "compare": "lt",
+            "categories": "right" if categorical else "none",
+            "category_rule": "xgboost" if categorical else "none",
+            "vector_leaf": self.vector_leaf,
+            "result": result,
+        }
 
 
 def build_forest(model: BoosterModel, first: int, last: int, scaled: Any) -> Forest:
@@ -296,10 +309,12 @@ def build_forest(model: BoosterModel, first: int, last: int, scaled: Any) -> For
             ("category_offset", offset, np.int32),
             ("category_words", count, np.int32),
             ("leaf", leaf_row, np.int32),
+            ("ids", kept, np.int32),
             ("leaf_values", scaled(position, leaf_values), np.float32),
         ):
             chunks.setdefault(name, []).append(np.asarray(array, dtype=dtype))
     constants = {name: np.concatenate(arrays) for name, arrays in chunks.items()}
+    ids = constants.pop("ids")
     constants["tree_offsets"] = np.asarray(offsets, dtype=np.int64)
     constants["category_bits"] = np.concatenate(bits).astype(np.uint32)
     if vector_leaf:
@@ -312,7 +327,7 @@ def build_forest(model: BoosterModel, first: int, last: int, scaled: Any) -> For
             del constants[name]
     if not np.isfinite(constants["leaf_values"]).all():
         raise Malformed("a leaf value is not finite")
-    return Forest(constants, vector_leaf)
+    return Forest(constants, vector_leaf, ids)
 
 
 def _structure(tree: dict[str, Any]) -> tuple[Array, Array, Array]:

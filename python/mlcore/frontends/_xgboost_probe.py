@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlcore.frontends._leaves import leaf_array, within_float32
 from mlcore.frontends._xgboost_model import BoosterModel, read_booster
 
 __all__ = ["NoCut", "Probe", "booster_reference", "estimator_reference", "label_cut"]
@@ -179,6 +180,8 @@ def estimator_reference(estimator: Any, method: str, X: Any) -> Any:
     X = _with_categories(estimator.get_booster(), X)
     if method == "decision_function":
         return estimator.predict(X, output_margin=True)
+    if method == "leaf":
+        return leaf_array(estimator.apply(within_float32(X)))
     return getattr(estimator, method)(X)
 
 
@@ -189,4 +192,7 @@ def booster_reference(booster: Any, method: str, X: Any) -> Any:
     arguments: dict[str, Any] = {}
     if not hasattr(X, "columns"):
         arguments = {"feature_names": booster.feature_names, "feature_types": booster.feature_types}
-    return booster.predict(matrix(X, enable_categorical=True, **arguments), output_margin=method == "decision_function")
+    data = matrix(X, enable_categorical=True, **arguments)
+    if method == "leaf":
+        return leaf_array(booster.predict(data, pred_leaf=True))
+    return booster.predict(data, output_margin=method == "decision_function")

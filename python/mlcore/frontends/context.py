@@ -278,9 +278,13 @@ Outputs = dict[str, "Output | list[Output]"]
 
 
 class Context:
-    """The program under construction and where we are in the pipeline."""
+    """The program under construction and where we are in the pipeline.
 
-    def __init__(self) -> None:
+    ``leaf``: the model at the end is asked for the output of that name; those inside other models never are.
+    """
+
+    def __init__(self, *, leaf: bool = False) -> None:
+        self.leaf = leaf
         self.builder = _core.ProgramBuilder()
         self.columns: list[RawColumn] = []
         self.problems: list[Problem] = []

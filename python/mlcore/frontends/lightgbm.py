@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlcore.errors import InputError
+from mlcore.frontends._leaves import leaf_array, leaf_output
 from mlcore.frontends._lightgbm_categories import assign_categories, with_category_columns
 from mlcore.frontends._lightgbm_link import Objective, label_cut, library_link, objective_of, used_iterations
 from mlcore.frontends._lightgbm_text import TextModel, build_forest, parse_model
@@ -45,6 +46,11 @@ class _Scores:
     margin: Value
     converted: Value
     objective: Objective
+    leaves: Value | None  # where they are wanted
+
+    def outputs(self, outputs: Outputs) -> Outputs:
+        """``outputs``, and the leaves of ``pred_leaf=True``."""
+        return outputs if self.leaves is None else {**outputs, "leaf": leaf_output(self.leaves)}
 
 
 # -- input ----------------------------------------------------------------------------------------------------------
@@ -154,12 +160,16 @@ def _score(booster: Any, frame: Frame, ctx: Context) -> _Scores:
         block = _matrix(booster, model, frame, ctx)
         iterations = used_iterations(model, booster)
         trees = model.trees[: iterations * outputs]
+        leaves = None
         if not trees:
             raw = ctx.node("broadcast", [], constants={"value": np.zeros(outputs)})
         else:
             # a CSR row is read as it is; a dense one loses |x| <= 1e-35
             forest = build_forest(trees, outputs=outputs, features=model.features, dense=not frame.sparse)
             raw = ctx.node("trees", [block], attrs=forest.attributes, constants=forest.constants)
+            if ctx.leaf:
+                forest = forest.leaves()
+                leaves = ctx.node("trees", [block], attrs=forest.attributes, constants=forest.constants)
     except ValueError as error:
         ctx.refuse(f"LightGBM: {error}")
     margin = raw
@@ -167,7 +177,7 @@ def _score(booster: Any, frame: Frame, ctx: Context) -> _Scores:
         # only predict divides; raw_score=True gives the sum
         divisor = np.asarray([float(iterations)])
         margin = ctx.node("arith", [raw], attrs={"fn": "div"}, constants={"value": divisor})
-    return _Scores(raw, margin, _convert(margin, objective, ctx), objective)
+    return _Scores(raw, margin, _convert(margin, objective, ctx), objective, leaves)
 
 
 def _convert(margin: Value, objective: Objective, ctx: Context) -> Value:
@@ -183,7 +193,7 @@ def _array(value: Value, names: list[str] | None = None) -> Output:
 
 def _compile_booster(booster: Any, frame: Frame, ctx: Context) -> Outputs:
     scores = _score(booster, frame, ctx)
-    return {"predict": _array(scores.converted), "decision_function": _array(scores.raw)}
+    return scores.outputs({"predict": _array(scores.converted), "decision_function": _array(scores.raw)})
 
 
 def _scores_of_estimator(estimator: Any, frame: Frame, ctx: Context) -> _Scores:
@@ -204,7 +214,7 @@ def _scores_of_estimator(estimator: Any, frame: Frame, ctx: Context) -> _Scores:
 
 def _compile_regressor(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     scores = _scores_of_estimator(estimator, frame, ctx)
-    return {"predict": _array(scores.converted), "decision_function": _array(scores.raw)}
+    return scores.outputs({"predict": _array(scores.converted), "decision_function": _array(scores.raw)})
 
 
 def _compile_classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
@@ -214,7 +224,7 @@ def _compile_classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     given = estimator._objective
     if callable(given):
         raw = _array(scores.converted)
-        return {"predict": raw, "predict_proba": raw, "decision_function": _array(scores.raw)}
+        return scores.outputs({"predict": raw, "predict_proba": raw, "decision_function": _array(scores.raw)})
     width = scores.raw.width
     if estimator._n_classes > 2 or given in _MULTICLASS:
         if width != len(classes) or width < 2:
@@ -230,11 +240,13 @@ def _compile_classifier(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
             ctx.refuse(f"LightGBM: {error}")
         labels = ctx.node("threshold", [scores.margin], attrs={"compare": "gt"}, constants={"cut": np.asarray([cut])})
         proba = ctx.node("complement", [scores.converted])
-    return {
-        "predict": Output(labels, str(classes.dtype), vector=True, classes=classes),
-        "predict_proba": Output(proba, "float64", names=names),
-        "decision_function": _array(scores.raw, names),
-    }
+    return scores.outputs(
+        {
+            "predict": Output(labels, str(classes.dtype), vector=True, classes=classes),
+            "predict_proba": Output(proba, "float64", names=names),
+            "decision_function": _array(scores.raw, names),
+        }
+    )
 
 
 # -- registry -------------------------------------------------------------------------------------------------------
@@ -245,6 +257,8 @@ def _reference(estimator: Any, method: str, table: Any) -> Any:
     table = with_category_columns(getattr(estimator, "_Booster", estimator), table)
     if method == "decision_function":
         return estimator.predict(table, raw_score=True)
+    if method == "leaf":
+        return leaf_array(estimator.predict(table, pred_leaf=True))
     return getattr(estimator, method)(table)
 
 

@@ -17,7 +17,7 @@ def reference(estimator: Any, method: str, X: Any) -> Any:
     estimator : fitted estimator
     method : str
         ``"predict"``, ``"predict_proba"``, ``"decision_function"`` (the raw margin, also for estimators that have no
-        such method), ``"transform"`` ...
+        such method), ``"leaf"`` (as int64 of shape (n, n_trees)), ``"transform"`` ...
     X : table
         As the estimator itself takes it.
     """

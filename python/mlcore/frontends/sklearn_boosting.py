@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlcore.frontends._leaves import leaf_array
 from mlcore.frontends._names import enter
 from mlcore.frontends._sklearn_models import (
     argmax_label,
@@ -21,7 +22,7 @@ from mlcore.frontends._sklearn_models import (
 )
 from mlcore.frontends.context import Context, Frame, Outputs, Value
 from mlcore.frontends.registry import Entry, register
-from mlcore.frontends.sklearn_trees import TreeTable, forest_node, sklearn_tree
+from mlcore.frontends.sklearn_trees import TreeTable, forest_node, sklearn_tree, with_leaves
 
 __all__: list[str] = []
 
@@ -151,18 +152,18 @@ def _gradient_boosting(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     x = tree_input(ctx, estimator, frame, nan=False)
     raw = _boosted(estimator, x, frame.sparse, ctx)
     margin = number_output(raw, vector=raw.width == 1)
-    if not hasattr(estimator, "classes_"):
-        return {"predict": margin, "decision_function": margin}
-    classes = estimator.classes_
-    labels = cut_label(ctx, raw, classes, "ge") if raw.width == 1 else argmax_label(ctx, raw, classes)
-    return {
-        "predict": labels,
-        "predict_proba": probability_output(_predict_proba(estimator._loss, raw, ctx), classes),
-        "decision_function": margin,
-    }
+    outputs: Outputs = {"predict": margin, "decision_function": margin}
+    if hasattr(estimator, "classes_"):
+        classes = estimator.classes_
+        labels = cut_label(ctx, raw, classes, "ge") if raw.width == 1 else argmax_label(ctx, raw, classes)
+        proba = probability_output(_predict_proba(estimator._loss, raw, ctx), classes)
+        outputs = {"predict": labels, "predict_proba": proba, "decision_function": margin}
+    return with_leaves(outputs, ctx, x, [member.tree_ for member in estimator.estimators_.ravel()])
 
 
 def _gradient_boosting_reference(estimator: Any, method: str, X: Any) -> Any:
+    if method == "leaf":
+        return leaf_array(estimator.apply(X))
     if method == "decision_function" and not hasattr(estimator, "classes_"):
         return estimator.predict(X)
     return getattr(estimator, method)(X)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlcore.frontends._leaves import leaf_array, leaf_output
 from mlcore.frontends._names import enter
 from mlcore.frontends._sklearn_models import (
     argmax_label,
@@ -26,7 +27,7 @@ from mlcore.frontends._sklearn_models import (
 from mlcore.frontends.context import Context, Frame, Outputs, Value
 from mlcore.frontends.registry import Entry, register
 
-__all__ = ["TreeTable", "forest_node", "sklearn_tree"]
+__all__ = ["TreeTable", "forest_node", "sklearn_tree", "with_leaves"]
 
 Array = npt.NDArray[Any]
 
@@ -79,8 +80,9 @@ def forest_node(
     base: Array,
     tree_output: Array | None = None,
     divisor: int | None = None,
+    result: str = "sum",
 ) -> Value:
-    """Sum leaf values in tree order.
+    """Sum leaf values in tree order; with the result ``"leaf"``, the number of each tree's leaf among its nodes.
 
     Without ``tree_output`` every leaf holds one value per output.
     """
@@ -114,9 +116,18 @@ def forest_node(
         "categories": "left" if categorical else "none",
         "category_rule": "sklearn" if categorical else "none",
         "vector_leaf": tree_output is None,
-        "result": "sum",
+        "result": result,
     }
     return ctx.node("trees", [x], attrs=attrs, constants=constants)
+
+
+def with_leaves(outputs: Outputs, ctx: Context, x: Value, trees: Sequence[Any]) -> Outputs:
+    """``outputs``, and the leaves that ``apply`` gives where they are wanted."""
+    if not ctx.leaf:
+        return outputs
+    tables = [sklearn_tree(tree, np.zeros(tree.node_count)) for tree in trees]
+    leaves = forest_node(ctx, x, tables, base=np.zeros(1), tree_output=np.zeros(len(tables)), result="leaf")
+    return {**outputs, "leaf": leaf_output(leaves)}
 
 
 def _categories(trees: Sequence[TreeTable], counts: Array) -> dict[str, Array]:
@@ -201,17 +212,19 @@ def _regressor(estimator: Any, x: Value, trees: Sequence[Any], divisor: int | No
 def _tree(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     x = tree_input(ctx, estimator, frame, nan=_allows_nan(estimator))
     build = _classifier if hasattr(estimator, "classes_") else _regressor
-    return build(estimator, x, [estimator.tree_], None, ctx)
+    return with_leaves(build(estimator, x, [estimator.tree_], None, ctx), ctx, x, [estimator.tree_])
 
 
 def _forest(estimator: Any, frame: Frame, ctx: Context) -> Outputs:
     x = tree_input(ctx, estimator, frame, nan=_allows_nan(estimator.estimators_[0]))
     build = _classifier if hasattr(estimator, "classes_") else _regressor
     trees = [member.tree_ for member in estimator.estimators_]
-    return build(estimator, x, trees, len(trees), ctx)
+    return with_leaves(build(estimator, x, trees, len(trees), ctx), ctx, x, trees)
 
 
 def _tree_reference(estimator: Any, method: str, X: Any) -> Any:
+    if method == "leaf":
+        return leaf_array(estimator.apply(X))
     if method != "decision_function":
         return getattr(estimator, method)(X)
     if not hasattr(estimator, "classes_"):

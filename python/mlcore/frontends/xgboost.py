@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlcore.errors import InputError
+from mlcore.frontends._leaves import leaf_output
 from mlcore.frontends._xgboost_model import BoosterModel, Categories, Malformed, build_forest, read_booster
 from mlcore.frontends._xgboost_probe import NoCut, Probe, booster_reference, estimator_reference, label_cut
 from mlcore.frontends.context import Context, Frame, Output, Outputs, Part, Value
@@ -212,20 +213,20 @@ def _margin(value: Value, ctx: Context, model: BoosterModel, probe: Probe, last_
         return np.asarray(((offset + leaves) - offset) * weight)
 
     forest = build_forest(model, 0, last, scaled)
-    categorical = "category_bits" in forest.constants
     return ctx.node(
-        "trees",
-        [value],
-        attrs={
-            "outputs": model.outputs,
-            "compare": "lt",
-            "categories": "right" if categorical else "none",
-            "category_rule": "xgboost" if categorical else "none",
-            "vector_leaf": forest.vector_leaf,
-            "result": "sum",
-        },
-        constants={**forest.constants, "base": base},
+        "trees", [value], attrs=forest.attributes(model.outputs), constants={**forest.constants, "base": base}
     )
+
+
+def _leaves(value: Value, ctx: Context, model: BoosterModel, last_round: int) -> Outputs:
+    """The leaves of ``apply`` and ``pred_leaf=True`` where they are wanted."""
+    if not ctx.leaf or model.kind == "gblinear":
+        return {}
+    # what a leaf holds has no part in its number
+    forest = build_forest(model, 0, model.rounds[last_round], lambda _, leaves: np.zeros_like(leaves))
+    constants = {**forest.constants, "base": np.zeros(model.outputs, dtype=np.float32), "leaf_id": forest.ids}
+    leaves = ctx.node("trees", [value], attrs=forest.attributes(model.outputs, "leaf"), constants=constants)
+    return {"leaf": leaf_output(leaves)}
 
 
 def _answer(margin: Value, ctx: Context, model: BoosterModel) -> Value:
@@ -338,6 +339,7 @@ def _booster(booster: Any, frame: Frame, ctx: Context) -> Outputs:
         model, probe = _read(booster, ctx)
         value = _features(frame, ctx, model, math.nan, dmatrix=True)
         margin = _margin(value, ctx, model, probe, len(model.rounds) - 1, dmatrix=True)
+        leaves = _leaves(value, ctx, model, len(model.rounds) - 1)
     except Malformed as error:
         ctx.refuse(str(error))
     answer = _answer(margin, ctx, model)
@@ -345,6 +347,7 @@ def _booster(booster: Any, frame: Frame, ctx: Context) -> Outputs:
     return {
         "predict": _predict(answer, model),
         "decision_function": Output(margin, "float32", vector, names=_names(model)),
+        **leaves,
     }
 
 
@@ -365,6 +368,7 @@ def _estimator(estimator: Any, frame: Frame, ctx: Context, *, classifier: bool) 
             rounds = model.best_iteration + 1
         value = _features(frame, ctx, model, missing, dmatrix=dmatrix)
         margin = _margin(value, ctx, model, probe, rounds, dmatrix=dmatrix)
+        leaves = _leaves(value, ctx, model, rounds)
     except Malformed as error:
         ctx.refuse(str(error))
     answer = _answer(margin, ctx, model)
@@ -372,8 +376,8 @@ def _estimator(estimator: Any, frame: Frame, ctx: Context, *, classifier: bool) 
     decision = Output(margin, "float32", vector, names=_names(model))
     if classifier:
         outputs = _classifier_outputs(estimator, ctx, model, probe, margin, answer)
-        return {**outputs, "decision_function": decision}
-    return {"predict": _predict(answer, model), "decision_function": decision}
+        return {**outputs, "decision_function": decision, **leaves}
+    return {"predict": _predict(answer, model), "decision_function": decision, **leaves}
 
 
 def _predict(answer: Value, model: BoosterModel) -> Output:

@@ -185,16 +185,19 @@ class Graph:
                     self._add(found, inputs[0], int(column), np.unique(threshold[here]))
         return found
 
+    def forests(self) -> list[dict[str, Any]]:
+        """Nodes of forests; the one that gives leaves splits as the one whose leaves are summed."""
+        forests = [node for node in self.nodes if node["op"] == "trees"]
+        return [node for node in forests if node["attributes"].get("result") != "leaf"]
+
     def trees(self) -> int:
         """How many trees there are."""
-        return sum(len(self._constant(node, "tree_offsets")) - 1 for node in self.nodes if node["op"] == "trees")
+        return sum(len(self._constant(node, "tree_offsets")) - 1 for node in self.forests())
 
     def tree_paths(self, limit: int, rng: np.random.Generator) -> tuple[list[TreePath], int]:
         """Paths to the splits of all trees (a random ``limit`` of them if there are more), and how many there are."""
         forests: list[tuple[dict[str, Any], Array]] = []
-        for node in self.nodes:
-            if node["op"] != "trees":
-                continue
+        for node in self.forests():
             feature = self._constant(node, "feature")
             internal = np.flatnonzero(feature >= 0)
             # a split on a feature that no raw number leads to (a category's code) is visited by the categories

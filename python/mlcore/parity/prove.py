@@ -28,6 +28,9 @@ _CAP = 200_000  # generated rows
 # of a large forest fewer: so many times a tree of the original sees a row (some seconds), but at least _LEAST rows
 _MAX_TREE_ROWS = 100_000_000
 _LEAST = 20_000
+# where the leaves of every tree are compared too, which takes memory: so many of them, but at least _FEWEST rows
+_MAX_LEAVES = 10_000_000
+_FEWEST = 2_000
 _GOLDEN = 64
 _MAX_PROBES = 200  # single-row calls of the original with special values
 
@@ -60,7 +63,7 @@ def prove(estimator: Any, core: _core.Model, sample: object, *, keep_sample: boo
     report.generated_rows += generated.rows
     last = _final_model(estimator)
     if last is not None:
-        _prove_alone(last, report)
+        _prove_alone(last, report, leaf="leaf" in model.methods)
     if sample is not None:
         original_sample = _sample_for(estimator, model, sample)
         _compare(estimator, model, original_sample, report, own=sample)
@@ -156,6 +159,8 @@ def _generated(source: _Source, model: Model, report: ParityReport) -> tuple[Tab
     ordinary, _ = _accepted_rows(source, model, ordinary)
     specials = _probe(source, model, ordinary, report, rng)
     cap = min(_CAP, max(_LEAST, _MAX_TREE_ROWS // max(1, graph.trees())))
+    if "leaf" in model.methods:
+        cap = min(cap, max(_FEWEST, _MAX_LEAVES // max(1, graph.trees())))
     table = boundary_table(graph, facts, schema, specials, cap, rng)
     report.boundaries += table.boundaries
     report.boundaries_checked += table.boundaries_checked
@@ -311,12 +316,12 @@ def _final_model(estimator: Any) -> Any:
     return last if hasattr(last, "predict") else None
 
 
-def _prove_alone(estimator: Any, report: ParityReport) -> None:
+def _prove_alone(estimator: Any, report: ParityReport, *, leaf: bool) -> None:
     """The last step by itself, on rows at the split values of its own input."""
     from mlcore.compiler import compile_core
 
     try:
-        core = compile_core(estimator)
+        core = compile_core(estimator, leaf=leaf)
     except (UnsupportedError, InputError):
         return  # it needs to know its input columns' types, which only the pipeline before it tells
     model = Model(core)
