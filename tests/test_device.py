@@ -86,6 +86,13 @@ def test_forests_of_every_form(depth: int, leaf: str) -> None:
     assert bits(other.predict(X[:7])) == bits(model.predict(X[:7]))
 
 
+def test_leaves() -> None:
+    X = _numbers(1_500)
+    model = mlcore.compile(xgb.XGBRegressor(n_estimators=5, n_jobs=1).fit(X, np.nan_to_num(X[:, 1])), X, leaf=True)
+    other = assert_same_on_device(model, X)
+    assert bits(other.leaf(to_device(X)).to_host()) == bits(model.leaf(X))  # type: ignore[attr-defined]
+
+
 def test_a_column_of_more_cuts_than_a_byte_counts() -> None:
     X = np.arange(4_000, dtype=np.float32).reshape(-1, 1)
     estimator = xgb.XGBRegressor(n_estimators=60, max_depth=6, max_bin=2_048, n_jobs=1).fit(X, (X[:, 0] * 7) % 11)

@@ -1,4 +1,4 @@
-"""The library of kernels for GPUs: nvcc compiles it without a warning and fuses no product; what is missing is named."""
+"""The library of kernels for GPUs: nvcc compiles it without a warning and fuses nothing; what is missing is named."""
 
 from __future__ import annotations
 
