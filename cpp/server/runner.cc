@@ -1,9 +1,10 @@
-#include "server/workbench.h"
+#include "server/runner.h"
 
 #include <algorithm>
 #include <string>
 #include <string_view>
 
+#include "base/release.h"
 #include "base/status.h"
 
 namespace mlcore::server {
@@ -13,7 +14,7 @@ constexpr size_t kKeptBytes = size_t{1} << 20;
 
 void trim(std::vector<std::vector<std::byte>>& memory) {
   for (std::vector<std::byte>& bytes : memory)
-    if (bytes.capacity() > kKeptBytes) bytes = {};
+    if (bytes.capacity() > kKeptBytes) release(bytes);
 }
 
 bool is_number(std::string_view word) {
@@ -47,44 +48,71 @@ std::string without_value(std::string_view message) {
 
 }  // namespace
 
-void Workbench::run(const Served& served, const Batch& batch, std::span<const size_t> outputs) {
-  blocks_.resize(std::max(blocks_.size(), outputs.size()));
-  tensors_.resize(blocks_.size());
+void Runner::run(std::span<const Workbench* const> requests) {
+  const Served& served = *requests.front()->served;
+  const std::vector<size_t>& outputs = requests.front()->prepared->outputs;
+  int64_t rows = 0;
+  batches_.clear();
+  for (const Workbench* request : requests) {
+    batches_.push_back(&request->prepared->batch);
+    rows += batches_.back()->rows();
+  }
+  // in the order of the program, each once, which is what a plan has a route for
+  order_.assign(outputs.begin(), outputs.end());
+  std::ranges::sort(order_);
+  order_.erase(std::unique(order_.begin(), order_.end()), order_.end());
+  blocks_.resize(std::max(blocks_.size(), order_.size()));
   indices_.clear();
   destinations_.clear();
-  const int64_t rows = batch.rows();
-  // in the order of the program, each once, which is what a plan has a route for
-  std::vector<size_t> order(outputs.begin(), outputs.end());
-  std::ranges::sort(order);
-  order.erase(std::unique(order.begin(), order.end()), order.end());
-  for (size_t i = 0; i < order.size(); ++i) {
-    const TensorOutput& output = served.outputs[order[i]];
+  for (size_t i = 0; i < order_.size(); ++i) {
+    const TensorOutput& output = served.outputs[order_[i]];
     blocks_[i].resize(static_cast<size_t>(rows) * output.block_bytes());
     indices_.push_back(output.index());
     destinations_.push_back(blocks_[i].data());
   }
   try {
-    served.model->run(batch, indices_, destinations_, workspace_);
+    served.model->run(batches_, indices_, destinations_, workspace_);
   } catch (const Error& error) {
     if (shows_values_ || error.code() != ErrorCode::input) throw;
     throw Error(ErrorCode::input, without_value(error.what()));
   }
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const TensorOutput& output = served.outputs[outputs[i]];
-    const auto at = static_cast<size_t>(std::ranges::find(order, outputs[i]) - order.begin());
-    const int64_t count = rows * output.width();
-    tensors_[i].resize(output.bytes(blocks_[at].data(), count));
-    output.write(blocks_[at].data(), count, tensors_[i].data());
-  }
-  served.watch->look(batch);
-  served.counts->rows.fetch_add(static_cast<uint64_t>(rows), std::memory_order_relaxed);
 }
 
-void Workbench::trim() {
+bool Runner::run_joined(std::span<const Workbench* const> requests) {
+  try {
+    run(requests);
+  } catch (const std::exception&) {
+    return false;  // one is at fault, and the others are not to know it
+  }
+  uint64_t rows = 0;
+  for (const Batch* batch : batches_) rows += static_cast<uint64_t>(batch->rows());
+  ModelCounts& counts = *requests.front()->served->counts;
+  counts.joined_runs.fetch_add(1, std::memory_order_relaxed);
+  counts.joined_rows.fetch_add(rows, std::memory_order_relaxed);
+  return true;
+}
+
+Answer Runner::write(const Workbench& request, int64_t first) {
+  const Served& served = *request.served;
+  const Prepared& prepared = *request.prepared;
+  const int64_t rows = prepared.batch.rows();
+  tensors_.resize(std::max(tensors_.size(), prepared.outputs.size()));
+  for (size_t i = 0; i < prepared.outputs.size(); ++i) {
+    const TensorOutput& output = served.outputs[prepared.outputs[i]];
+    const auto at = static_cast<size_t>(std::ranges::find(order_, prepared.outputs[i]) - order_.begin());
+    const std::byte* const block = blocks_[at].data() + static_cast<size_t>(first) * output.block_bytes();
+    const int64_t count = rows * output.width();
+    tensors_[i].resize(output.bytes(block, count));
+    output.write(block, count, tensors_[i].data());
+  }
+  served.watch->look(prepared.batch);
+  served.counts->rows.fetch_add(static_cast<uint64_t>(rows), std::memory_order_relaxed);
+  return prepared.write({served, rows, prepared.outputs, tensors_});
+}
+
+void Runner::trim() {
   server::trim(blocks_);
   server::trim(tensors_);
-  json.trim();
-  table.trim();
   workspace_.trim();
 }
 
