@@ -10,6 +10,8 @@
 #include "artifact_samples.h"
 #include "base/status.h"
 #include "counted_new.h"
+#include "ops/op.h"
+#include "runtime/tensor.h"
 #include "server/http.h"
 #include "server/http_head.h"
 #include "server/inflate.h"
@@ -143,6 +145,17 @@ BOOST_AUTO_TEST_CASE(memory_of_long_documents_is_given_back) {
   json.trim();
   BOOST_TEST(samples::counted_news() == before + 2);  // the tape and the characters
   BOOST_TEST(json.parse("[1]")->size == 1u);
+}
+
+// For sanitizers: no rows may lie nowhere.
+BOOST_AUTO_TEST_CASE(no_rows_are_a_tensor_of_no_bytes) {
+  Program program = samples::program();
+  validate_program(program);
+  for (size_t i = 0; i < program.outputs.size(); ++i) {
+    const TensorOutput output(program, static_cast<int32_t>(i));
+    BOOST_TEST(output.bytes(nullptr, 0) == 0u);
+    output.write(nullptr, 0, nullptr);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(numbers_keep_their_bits) {
