@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/release.h"
 #include "kernels/forest_leaves.h"
 #include "kernels/forest_row.h"
 #include "kernels/forest_walk.h"
@@ -49,7 +50,7 @@ class Evaluator final : public Forest {
     const auto fitting =
         static_cast<int64_t>((small ? kSmallTileBytes : kLargeTileBytes) / (width * sizeof(Key)));
     tile_ = std::clamp(fitting / kLanes * kLanes, kLanes, kMaxTile);
-    layout_.source = {};
+    release(layout_.source);
     slice();
     if (sliced_.empty() && layout_.nodes.size() * sizeof(N) > kHugeTree * layout_.trees.size()) {
       const auto rows = static_cast<int64_t>(kHugeTileBytes / (width * sizeof(Key)));
@@ -229,7 +230,7 @@ class Evaluator final : public Forest {
       }
     }
     if (large >= walk || masks_ > sliced::kMaxMasks) {
-      sliced_ = {};
+      release(sliced_);
       return;
     }
     const float small = large * kernels_->costs.small;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "base/release.h"
 #include "kernels/forest_leaves.h"
 #include "kernels/forest_walk.h"
 #include "kernels/one_row_layout.h"
@@ -26,7 +27,7 @@ class RowEvaluator {
     end_values_.resize(complete_.ends.size());
     for (size_t i = 0; i < end_values_.size(); ++i)
       end_values_[i] = leaves.value(layout.trees[i >> complete_.depth].first + complete_.ends[i], 0);
-    complete_.ends = {};
+    release(complete_.ends);
   }
 
   // Nanoseconds; 0 when trees are walked.

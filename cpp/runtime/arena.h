@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/release.h"
+
 namespace mlcore {
 
 class Arena {
@@ -12,7 +14,7 @@ class Arena {
   // At least `bytes` bytes at an address that is a multiple of kAlign. What lay there before is lost.
   std::byte* reserve(size_t bytes) {
     if (memory_.size() < bytes + kAlign) {
-      memory_ = {};  // nothing to copy
+      release(memory_);  // nothing to copy
       memory_.resize(bytes + kAlign);
     }
     const auto address = reinterpret_cast<uintptr_t>(memory_.data());
@@ -21,7 +23,7 @@ class Arena {
 
   // Gives back what is more than an ordinary plan needs.
   void trim() {
-    if (memory_.size() > kKept) memory_ = {};
+    if (memory_.size() > kKept) release(memory_);
   }
 
   static constexpr size_t kAlign = 64;

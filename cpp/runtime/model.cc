@@ -1,5 +1,7 @@
 #include "runtime/model.h"
 
+#include <algorithm>
+
 #include "ir/artifact.h"
 #include "runtime/decode.h"
 #include "runtime/golden.h"
@@ -41,6 +43,38 @@ class BatchSource final : public Source {
   int64_t first_row_;
   std::vector<DecodeInput> inputs_;
   Translations translations_;  // points into inputs_
+};
+
+// The rows of several tables, one after the other; each is bound by itself.
+class JoinedSource final : public Source {
+ public:
+  JoinedSource(const Program& program, const Plan& plan, std::span<const Batch* const> batches) {
+    parts_.reserve(batches.size());
+    for (const Batch* batch : batches) {
+      parts_.emplace_back(program, plan, *batch);
+      ends_.push_back(rows() + batch->rows());
+    }
+  }
+
+  int64_t rows() const { return ends_.empty() ? 0 : ends_.back(); }
+
+  void read(int32_t column, int64_t first, int64_t n, DType dtype, void* out) const override {
+    auto* to = static_cast<std::byte*>(out);
+    auto part = static_cast<size_t>(std::ranges::upper_bound(ends_, first) - ends_.begin());
+    for (; n > 0; ++part) {
+      const int64_t start = part == 0 ? 0 : ends_[part - 1];
+      const int64_t count = std::min(n, ends_[part] - first);
+      if (count == 0) continue;  // a table without rows
+      parts_[part].read(column, first - start, count, dtype, to);
+      to += size_of(dtype) * static_cast<size_t>(count);
+      first += count;
+      n -= count;
+    }
+  }
+
+ private:
+  std::vector<BatchSource> parts_;
+  std::vector<int64_t> ends_;  // rows up to the end of each part
 };
 
 Program validated(Program program) {
@@ -136,6 +170,18 @@ void Model::run(const Batch& batch, std::span<const int32_t> outputs, std::span<
   const Threading threading{batch.rows() > plan_.chunk_rows() ? threads() : 1, thread_work_};
   run_plan([&] { plan_.run(source, batch.rows(), outputs, destinations, workspace, threading); },
            [&] { run_unfolded(batch, outputs, destinations, workspace); });
+}
+
+void Model::run(std::span<const Batch* const> batches, std::span<const int32_t> outputs,
+                std::span<void* const> destinations, Workspace& workspace) const {
+  if (batches.size() == 1) return run(*batches.front(), outputs, destinations, workspace);
+  const auto run_joined = [&](const Plan& plan, const JoinedSource& source) {
+    const Threading threading{source.rows() > plan.chunk_rows() ? threads() : 1, thread_work_};
+    plan.run(source, source.rows(), outputs, destinations, workspace, threading);
+  };
+  const JoinedSource source(program_, plan_, batches);
+  run_plan([&] { run_joined(plan_, source); },
+           [&] { run_joined(original_plan(), JoinedSource(program_, original_plan(), batches)); });
 }
 
 void Model::run_row(const Source& source, std::span<const int32_t> outputs,

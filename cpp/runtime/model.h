@@ -42,6 +42,11 @@ class Model {
   void run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations,
            Workspace& workspace) const;
 
+  // The same for the rows of several tables, one after the other: each output is one array over all of them.
+  // A message does not say which of the tables is refused.
+  void run(std::span<const Batch* const> batches, std::span<const int32_t> outputs,
+           std::span<void* const> destinations, Workspace& workspace) const;
+
   // The same for a source of one row.
   void run_row(const Source& source, std::span<const int32_t> outputs, std::span<void* const> destinations,
                Workspace& workspace) const;

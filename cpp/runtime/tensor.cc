@@ -70,7 +70,7 @@ To converted(From value) {
 template <class From, class To>
 void convert(const std::byte* from, int64_t count, std::byte* out) {
   if constexpr (std::same_as<From, To>) {
-    std::memcpy(out, from, static_cast<size_t>(count) * sizeof(To));
+    if (count > 0) std::memcpy(out, from, static_cast<size_t>(count) * sizeof(To));  // no rows may be at null
   } else {
     for (int64_t i = 0; i < count; ++i) {
       const To value = converted<To>(load<From>(from, i));

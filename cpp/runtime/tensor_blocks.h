@@ -1,4 +1,4 @@
-// What a model computes for a batch, kept until it is written as tensors.
+// What a model computes for batches, kept until it is written as tensors.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,10 @@ namespace mlcore {
 class TensorBlocks {
  public:
   // Computes those of `outputs`, which are the model's, whose places are in `wanted`, in any order and also
-  // more than once. Throws ErrorCode::input. Memory is reused from call to call.
+  // more than once, for the rows of all batches, one after the other. Throws ErrorCode::input. Memory is
+  // reused from call to call.
   void run(const Model& model, std::span<const TensorOutput> outputs, std::span<const size_t> wanted,
-           const Batch& batch);
+           std::span<const Batch* const> batches);
   // Of the output at a place of `outputs`: the rows of the last run, for TensorOutput::write.
   const std::byte* block(size_t place) const { return blocks_[place].data(); }
 

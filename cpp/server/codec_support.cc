@@ -31,15 +31,14 @@ size_t signature_output(const Served& served, JsonRef name) {
   return served.output_named(name->text());
 }
 
-void append_predictions(std::string& out, const Served& served, size_t output, const Workbench& bench,
-                        size_t position, int64_t rows) {
-  const TensorOutput& spec = served.outputs[output];
-  ElementWriter values(spec.type(), bench.tensor(position).data());
-  if (spec.is_vector()) return values.append_list(out, rows);
+void append_predictions(std::string& out, const Computed& computed) {
+  const TensorOutput& output = computed.output(0);
+  ElementWriter values(output.type(), computed.tensors[0].data());
+  if (output.is_vector()) return values.append_list(out, computed.rows);
   out += '[';
-  for (int64_t row = 0; row < rows; ++row) {
+  for (int64_t row = 0; row < computed.rows; ++row) {
     if (row > 0) out += ',';
-    values.append_list(out, spec.width());
+    values.append_list(out, output.width());
   }
   out += ']';
 }

@@ -1,12 +1,12 @@
-// One function per thing that clients ask a model for: from a body to a Batch, from blocks to a body. None of
-// them decides what a value may be; JsonTable and the tensors of the runtime do.
+// One function per thing that clients ask a model for: from a body to a Batch, and to how the answer is
+// written. None of them decides what a value may be; JsonTable and the tensors of the runtime do.
 #pragma once
 
 #include <cstdint>
 #include <string_view>
 
 #include "server/http.h"
-#include "server/served.h"
+#include "server/prepared.h"
 #include "server/workbench.h"
 
 namespace mlcore::server {
@@ -16,23 +16,24 @@ struct Limits {
 };
 
 // rows.cc
-Answer answer_rows(const Served& served, const Request& request, Workbench& bench, const Limits& limits);
+Prepared prepare_rows(const Served& served, const Request& request, Workbench& bench, const Limits& limits);
 // v2.cc: Open Inference Protocol, KServe v2
-Answer answer_v2_infer(const Served& served, const Request& request, Workbench& bench, const Limits& limits);
+Prepared prepare_v2_infer(const Served& served, const Request& request, Workbench& bench,
+                          const Limits& limits);
 Answer answer_v2_metadata(const Served& served, const std::vector<int64_t>& versions);
 // v1.cc: TensorFlow Serving, KServe v1
-Answer answer_v1_predict(const Served& served, const Request& request, Workbench& bench,
-                         const Limits& limits);
-Answer answer_v1_classify(const Served& served, const Request& request, Workbench& bench,
-                          const Limits& limits);
-Answer answer_v1_regress(const Served& served, const Request& request, Workbench& bench,
-                         const Limits& limits);
+Prepared prepare_v1_predict(const Served& served, const Request& request, Workbench& bench,
+                            const Limits& limits);
+Prepared prepare_v1_classify(const Served& served, const Request& request, Workbench& bench,
+                             const Limits& limits);
+Prepared prepare_v1_regress(const Served& served, const Request& request, Workbench& bench,
+                            const Limits& limits);
 Answer answer_v1_metadata(const Served& served);
 // invocations.cc: MLflow, SageMaker; TorchServe
-Answer answer_invocations(const Served& served, const Request& request, Workbench& bench,
-                          const Limits& limits);
-Answer answer_torchserve(const Served& served, const Request& request, Workbench& bench,
-                         const Limits& limits);
+Prepared prepare_invocations(const Served& served, const Request& request, Workbench& bench,
+                             const Limits& limits);
+Prepared prepare_torchserve(const Served& served, const Request& request, Workbench& bench,
+                            const Limits& limits);
 
 // -- shared by them (codec_support.cc)
 
@@ -42,9 +43,8 @@ JsonRef parse_body(const Request& request, Workbench& bench);
 std::string content_type(const Request& request);
 // predict, or the output that this name of a signature means.
 size_t signature_output(const Served& served, JsonRef name);
-// A list of `rows` predictions: values of an output that is a vector, else lists.
-void append_predictions(std::string& out, const Served& served, size_t output, const Workbench& bench,
-                        size_t position, int64_t rows);
+// A list of predictions by the only output that was asked for: values where it is a vector, else lists.
+void append_predictions(std::string& out, const Computed& computed);
 // `"model_name":"m","model_version":"1"`.
 void append_model(std::string& out, const Served& served);
 

@@ -86,6 +86,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
       {"--max-depth", count(out.server.max_depth, 4, 1000)},
       {"--max-connections", count(limits.max_connections, 1, 1e6)},
       {"--max-queue", count(limits.max_queue, 1, 1e6)},
+      {"--batch-rows", count(limits.batch_rows, 0, 1e6)},
       {"--read-timeout", seconds(limits.read_timeout)},
       {"--idle-timeout", seconds(limits.idle_timeout)},
       {"--header-timeout", seconds(limits.header_timeout)},

@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
+#include "base/release.h"
 #include "base/status.h"
 #include "server/http_head.h"
 #include "server/inflate.h"
@@ -18,6 +19,7 @@ namespace http = beast::http;
 
 constexpr size_t kPiece = size_t{64} << 10;  // bytes of a read
 constexpr size_t kKeptAnswer = size_t{1} << 20;
+constexpr size_t kLongBody = size_t{64} << 10;
 constexpr std::chrono::seconds kLinger{2};
 constexpr size_t kMostLingered = size_t{64} << 20;
 constexpr std::string_view kEndOfHead = "\r\n\r\n";
@@ -200,40 +202,45 @@ bool Session::parse_body() {
   return false;
 }
 
-Request Session::request(std::string_view body) const {
+Request Session::request() const {
   const auto& message = parser_->get();
-  return {message.method_string(), message.target(), body, message.base(), began_, client_};
+  return {message.method_string(), message.target(), content_, message.base(), began_, client_};
 }
 
-void Session::answer_request() {
+bool Session::has_long_body() const { return parser_->get().body().size() > kLongBody; }
+
+bool Session::prepare_request(Workbench& bench) {
   const auto& message = parser_->get();
   const bool without_body = message.method() == http::verb::head;
-  if (Router::takes_long(request({}))) {
+  if (Router::takes_long(request())) {
     loop_.aside.post([self = shared_from_this()] {
-      Workbench bench(1, false);
-      Answer answer = self->loop_.router.answer(self->request({}), bench);
+      Workbench other(1);
+      Runner runner(false);
+      Answer answer = self->loop_.router.answer(self->request(), other, runner);
       boost::asio::post(self->loop_.context, [self, answer = std::move(answer)]() mutable {
         self->write(std::move(answer), false);
       });
     });
-    return;
+    return false;
   }
   const std::string_view encoding = message[http::field::content_encoding];
-  std::string unpacked;
-  Answer answer;
-  std::string_view body = message.body();
+  std::optional<Answer> answer;
+  content_ = message.body();
   try {
-    if (!encoding.empty() && !body.empty()) {
-      unpacked = inflated(encoding, body, loop_.limits.max_body);
-      body = unpacked;
-    }
-    answer = loop_.router.answer(request(body), loop_.bench);
+    if (!encoding.empty() && !content_.empty())
+      content_ = unpacked_ = inflated(encoding, content_, loop_.limits.max_body);
+    answer = loop_.router.read(request(), bench);
   } catch (const HttpError& error) {
     answer = error_answer(error.status(), error.what());
   } catch (const std::bad_alloc&) {
     answer = error_answer(kOverloaded, "expected memory for this request but found none");
   }
-  write(std::move(answer), without_body);
+  if (answer) write(std::move(*answer), without_body);
+  return !answer;
+}
+
+void Session::answer_request(Workbench& bench, Runner& runner, std::optional<int64_t> first) {
+  write(loop_.router.compute(request(), bench, runner, first), false);
 }
 
 // Answers what cannot be read further, and closes.
@@ -245,6 +252,8 @@ void Session::refuse(int status, std::string_view message) {
 void Session::write(Answer answer, bool without_body) {
   if (waits_) --loop_.router.waiting;
   waits_ = false;
+  content_ = {};
+  release(unpacked_);
   last_ |= loop_.closing;
   head_ = "HTTP/1.1 " + text(answer.status) + ' ';
   head_ += reason_of(answer.status);
@@ -264,7 +273,7 @@ void Session::write(Answer answer, bool without_body) {
     if (code) return;
     if (self->last_) return self->close();
     self->parser_.reset();
-    if (self->body_.capacity() > kKeptAnswer) self->body_ = {};
+    if (self->body_.capacity() > kKeptAnswer) release(self->body_);
     if (self->buffer_.size() > 0) self->began_ = Clock::now();
     self->process();
   });

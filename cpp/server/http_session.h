@@ -29,8 +29,12 @@ class Session : public std::enable_shared_from_this<Session> {
   void close_if_idle();
   // Ends what has taken too long; a request that has begun is told so.
   void check_deadline(Clock::time_point now);
-  // Answers the request that was read, when it is its turn.
-  void answer_request();
+  // When it is this request's turn. False: it is answered, or will be; else the bench has what is to be
+  // computed, and `answer_request` is to follow (see Router::compute for `first`).
+  bool prepare_request(Workbench& bench);
+  void answer_request(Workbench& bench, Runner& runner, std::optional<int64_t> first);
+  // Whether it takes so long to read that those before it should not wait for that.
+  bool has_long_body() const;
 
  private:
   using Code = boost::system::error_code;
@@ -40,7 +44,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void process();
   bool parse_head();
   bool parse_body();
-  Request request(std::string_view body) const;
+  Request request() const;
   void refuse(int status, std::string_view message);
   void write(Answer answer, bool without_body);
   void close();
@@ -51,9 +55,11 @@ class Session : public std::enable_shared_from_this<Session> {
   Clock::time_point deadline_ = Clock::time_point::max();  // of what is awaited
   boost::beast::flat_buffer buffer_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
-  Clock::time_point began_;  // the first byte of the request
-  std::string client_;       // who asks, where that is of interest
-  std::string head_, body_;  // of the answer that is being written
+  std::string unpacked_;      // the body, where it was sent compressed
+  std::string_view content_;  // the body that is read
+  Clock::time_point began_;   // the first byte of the request
+  std::string client_;        // who asks, where that is of interest
+  std::string head_, body_;   // of the answer that is being written
   bool reading_ = false;
   bool waits_ = false;   // for its answer
   bool late_ = false;    // the read was given up

@@ -28,47 +28,50 @@ Batch batch_of(const Served& served, JsonRef body, Workbench& bench, const Limit
   return bench.table.split(served, columns, data, limits.max_rows);
 }
 
-std::string predictions(const Served& served, const Batch& batch, Workbench& bench) {
-  const size_t output = signature_output(served, {});
-  bench.run(served, batch, {&output, 1});
-  std::string out;
-  append_predictions(out, served, output, bench, 0, batch.rows());
-  return out;
+Answer write_predictions(const Computed& computed) {
+  Answer answer;
+  answer.body = "{\"predictions\":";
+  append_predictions(answer.body, computed);
+  answer.body += '}';
+  return answer;
+}
+
+Answer write_list(const Computed& computed) {
+  Answer answer;
+  append_predictions(answer.body, computed);
+  return answer;
+}
+
+Answer write_only_one(const Computed& computed) {
+  Answer answer = write_list(computed);
+  answer.body.pop_back();
+  answer.body.erase(0, 1);
+  return answer;
 }
 
 }  // namespace
 
-Answer answer_invocations(const Served& served, const Request& request, Workbench& bench,
-                          const Limits& limits) {
-  Answer answer;
-  std::string json;
-  if (content_type(request) == "text/csv") {
-    json = csv_as_split(served, request.body, limits.max_rows);
-    const JsonRef document = bench.json.parse(json);
-    answer.body = predictions(
-        served, bench.table.split(served, find(document, "columns"), find(document, "data"), limits.max_rows),
-        bench);
-  } else {
-    answer.body = predictions(served, batch_of(served, parse_body(request, bench), bench, limits), bench);
-  }
-  answer.body = "{\"predictions\":" + answer.body + '}';
-  return answer;
+Prepared prepare_invocations(const Served& served, const Request& request, Workbench& bench,
+                             const Limits& limits) {
+  if (content_type(request) != "text/csv")
+    return {batch_of(served, parse_body(request, bench), bench, limits),
+            {signature_output(served, {})},
+            write_predictions};
+  const JsonRef document = bench.json.parse(csv_as_split(served, request.body, limits.max_rows));
+  return {bench.table.split(served, find(document, "columns"), find(document, "data"), limits.max_rows),
+          {signature_output(served, {})},
+          write_predictions};
 }
 
 // An object is one row, and its answer one prediction.
-Answer answer_torchserve(const Served& served, const Request& request, Workbench& bench,
-                         const Limits& limits) {
-  const JsonRef body = parse_body(request, bench);
-  Answer answer;
-  if (body.is(JsonKind::array)) {
-    answer.body = predictions(served, bench.table.records(served, body, limits.max_rows), bench);
-    return answer;
-  }
-  const std::string one = "[" + std::string(request.body) + "]";
-  const std::string list =
-      predictions(served, bench.table.records(served, bench.json.parse(one), limits.max_rows), bench);
-  answer.body = list.substr(1, list.size() - 2);
-  return answer;
+Prepared prepare_torchserve(const Served& served, const Request& request, Workbench& bench,
+                            const Limits& limits) {
+  JsonRef body = parse_body(request, bench);
+  const bool is_list = body.is(JsonKind::array);
+  if (!is_list) body = bench.json.parse("[" + std::string(request.body) + "]");
+  return {bench.table.records(served, body, limits.max_rows),
+          {signature_output(served, {})},
+          is_list ? write_list : write_only_one};
 }
 
 }  // namespace mlcore::server

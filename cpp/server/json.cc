@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/release.h"
 #include "base/status.h"
 #include "server/http.h"
 
@@ -212,7 +213,7 @@ JsonRef Json::parse(std::string_view text) {
 
 void Json::trim() {
   Parser::Handler& handler = parser_->json.handler();
-  if (handler.tape.capacity() * sizeof(JsonValue) > kKeptBytes) handler.tape = {};
+  if (handler.tape.capacity() * sizeof(JsonValue) > kKeptBytes) release(handler.tape);
   if (handler.room > kKeptBytes) {
     handler.characters.reset();
     handler.room = 0;

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <optional>
 
+#include "base/release.h"
 #include "base/status.h"
 #include "runtime/row.h"
 #include "server/http.h"
@@ -290,7 +291,7 @@ Batch JsonTable::finish(int64_t rows) {
 
 void JsonTable::trim() {
   if (room_ <= kKeptRows) return;
-  columns_ = {};
+  release(columns_);
 }
 
 }  // namespace mlcore::server

@@ -1,7 +1,7 @@
 #include "server/loop.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
-#include <vector>
 
 #include "server/http_session.h"
 
@@ -19,7 +19,7 @@ constexpr std::chrono::microseconds kSlice{500};
 
 Loop::Loop(Router& router_, Aside& aside_, const ConnectionLimits& limits_, size_t max_depth,
            bool shows_values)
-    : router(router_), aside(aside_), limits(limits_), bench(max_depth, shows_values) {}
+    : router(router_), aside(aside_), limits(limits_), max_depth_(max_depth), runner_(shows_values) {}
 
 void Loop::run() { context.run(); }
 
@@ -30,7 +30,8 @@ void Loop::watch(Session* session) {
 
 bool Loop::enqueue(std::shared_ptr<Session> session) {
   if (sessions.size() == 1) {  // nobody else to wait for
-    session->answer_request();
+    take(std::move(session));
+    answer_taken();
     return true;
   }
   if (waiting_.size() >= limits.max_queue) return false;
@@ -42,10 +43,57 @@ bool Loop::enqueue(std::shared_ptr<Session> session) {
 void Loop::work() {
   const Clock::time_point end = Clock::now() + kSlice;
   while (!waiting_.empty()) {
-    const std::shared_ptr<Session> session = std::move(waiting_.front());
+    std::shared_ptr<Session> session = std::move(waiting_.front());
     waiting_.pop_front();
-    session->answer_request();
-    if (!waiting_.empty() && Clock::now() >= end) return boost::asio::post(context, [this] { work(); });
+    take(std::move(session));
+    const bool over = waiting_.empty() || Clock::now() >= end;
+    if (over) answer_taken();
+    if (over && !waiting_.empty()) return boost::asio::post(context, [this] { work(); });
+  }
+}
+
+// Reads a request whose turn it is, to be answered with others that wait: as many as there are, up to
+// `batch_rows`.
+void Loop::take(std::shared_ptr<Session> session) {
+  if (session->has_long_body()) answer_taken();
+  std::unique_ptr<Workbench> bench;
+  if (benches_.empty()) {
+    bench = std::make_unique<Workbench>(max_depth_);
+  } else {
+    bench = std::move(benches_.back());
+    benches_.pop_back();
+  }
+  if (!session->prepare_request(*bench)) return benches_.push_back(std::move(bench));
+  const int64_t rows = std::max<int64_t>(bench->prepared->batch.rows(), 1);
+  if (taken_rows_ + rows > limits.batch_rows) answer_taken();
+  taken_.push_back({std::move(session), std::move(bench)});
+  taken_rows_ += rows;
+  if (taken_rows_ >= limits.batch_rows) answer_taken();
+}
+
+void Loop::answer_taken() {
+  for (auto first = taken_.begin(); first != taken_.end();) {
+    const Workbench& bench = *first->bench;
+    const auto end = std::stable_partition(
+        first, taken_.end(), [&](const Taken& other) { return Runner::may_join(bench, *other.bench); });
+    answer_together({first, end});
+    first = end;
+  }
+  // the one that was taken first is the next to be taken: few requests use few of them
+  for (; !taken_.empty(); taken_.pop_back()) benches_.push_back(std::move(taken_.back().bench));
+  taken_rows_ = 0;
+  runner_.trim();
+}
+
+void Loop::answer_together(std::span<Taken> requests) {
+  joined_.clear();
+  for (const Taken& one : requests) joined_.push_back(one.bench.get());
+  const bool joined = requests.size() > 1 && runner_.run_joined(joined_);
+  int64_t first = 0;
+  for (Taken& one : requests) {
+    const int64_t rows = one.bench->prepared->batch.rows();
+    one.session->answer_request(*one.bench, runner_, joined ? std::optional(first) : std::nullopt);
+    first += rows;
   }
 }
 

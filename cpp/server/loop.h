@@ -8,10 +8,13 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <span>
 #include <unordered_set>
+#include <vector>
 
 #include "server/aside.h"
 #include "server/router.h"
+#include "server/runner.h"
 #include "server/workbench.h"
 
 namespace mlcore::server {
@@ -24,6 +27,7 @@ struct ConnectionLimits {
   size_t max_body = size_t{64} << 20;  // bytes, as sent and unpacked
   int64_t max_connections = 1024;
   size_t max_queue = 1024;  // requests of a loop that have come and wait for those before them
+  int64_t batch_rows = 0;   // most rows of such requests that are computed together; 0: each by itself
   std::chrono::milliseconds header_timeout{10'000};  // from the first byte of a request
   std::chrono::milliseconds read_timeout{30'000};    // to its last, and for the answer to be taken
   std::chrono::milliseconds idle_timeout{75'000};    // between requests
@@ -48,14 +52,28 @@ class Loop {
   Router& router;
   Aside& aside;  // for what would hold up the other connections
   const ConnectionLimits& limits;
-  Workbench bench;
   std::unordered_set<Session*> sessions;
   bool closing = false;  // each connection ends after its next answer
 
  private:
+  // A request that has been read.
+  struct Taken {
+    std::shared_ptr<Session> session;
+    std::unique_ptr<Workbench> bench;
+  };
+
   void tick();
   void work();
+  void take(std::shared_ptr<Session> session);
+  void answer_taken();
+  void answer_together(std::span<Taken> requests);
 
+  const size_t max_depth_;
+  Runner runner_;
+  std::vector<std::unique_ptr<Workbench>> benches_;  // that no request has
+  std::vector<Taken> taken_;                         // to be answered together; none between events
+  int64_t taken_rows_ = 0;
+  std::vector<const Workbench*> joined_;
   Clock::time_point linger_ = Clock::time_point::max(), end_ = Clock::time_point::max();
 
  public:

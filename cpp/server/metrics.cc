@@ -103,6 +103,14 @@ std::string metrics_text(const Snapshot& snapshot, const ServerCounts& counts) {
   each([&](const std::string& name, const Served& served) {
     sample(out, "mlcore_rows_total", name, "", text(size_t{load(served.counts->rows)}));
   });
+  head(out, "mlcore_joined_runs_total", "counter", "Runs that computed several requests (--batch-rows).");
+  each([&](const std::string& name, const Served& served) {
+    sample(out, "mlcore_joined_runs_total", name, "", text(size_t{load(served.counts->joined_runs)}));
+  });
+  head(out, "mlcore_joined_rows_total", "counter", "Rows in those runs.");
+  each([&](const std::string& name, const Served& served) {
+    sample(out, "mlcore_joined_rows_total", name, "", text(size_t{load(served.counts->joined_rows)}));
+  });
   each_column(out, snapshot);
   head(out, "mlcore_request_seconds", "histogram", "From the first byte of a request to its answer.");
   each([&](const std::string& name, const Served& served) { latencies(out, name, *served.counts); });

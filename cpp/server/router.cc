@@ -55,6 +55,28 @@ void need_post(const Request& request) {
     throw HttpError(kNotAllowed, "expected POST on this route but found another method", "POST");
 }
 
+// Does it; what it throws becomes an answer.
+template <class F>
+std::optional<Answer> refusal_of(const F& f) {
+  try {
+    f();
+    return {};
+  } catch (const HttpError& error) {
+    Answer out = error_answer(error.status(), error.what());
+    if (error.status() == kNotAllowed) out.headers.emplace_back("Allow", error.allow());
+    if (error.status() == kUnauthorized) out.headers.emplace_back("WWW-Authenticate", "Bearer");
+    if (error.status() == kUnready || error.status() == kTooMany)
+      out.headers.emplace_back("Retry-After", text(error.retry_after()));
+    return out;
+  } catch (const Error& error) {
+    return error_answer(error.code() == ErrorCode::program ? kBroken : kRejected, error.what());
+  } catch (const std::bad_alloc&) {
+    return error_answer(kUnready, "expected memory for this request but found none");
+  } catch (const std::exception&) {
+    return error_answer(kBroken, "the server has a fault");
+  }
+}
+
 }  // namespace
 
 Router::Router(ModelStore& store, RouterOptions options) : store_(store), options_(std::move(options)) {
@@ -73,47 +95,62 @@ Answer Router::overloaded() {
   return out;
 }
 
-Answer Router::answer(const Request& request, Workbench& bench) {
-  std::shared_ptr<const Served> served;
-  Answer out;
-  try {
-    out = route(request, bench, served);
-  } catch (const HttpError& error) {
-    out = error_answer(error.status(), error.what());
-    if (error.status() == kNotAllowed) out.headers.emplace_back("Allow", error.allow());
-    if (error.status() == kUnauthorized) out.headers.emplace_back("WWW-Authenticate", "Bearer");
-    if (error.status() == kUnready || error.status() == kTooMany)
-      out.headers.emplace_back("Retry-After", text(error.retry_after()));
-  } catch (const Error& error) {
-    out = error_answer(error.code() == ErrorCode::program ? kBroken : kRejected, error.what());
-  } catch (const std::bad_alloc&) {
-    out = error_answer(kUnready, "expected memory for this request but found none");
-  } catch (const std::exception&) {
-    out = error_answer(kBroken, "the server has a fault");
+Answer Router::answer(const Request& request, Workbench& bench, Runner& runner) {
+  std::optional<Answer> known = read(request, bench);
+  Answer out = known ? std::move(*known) : compute(request, bench, runner, {});
+  runner.trim();
+  return out;
+}
+
+std::optional<Answer> Router::read(const Request& request, Workbench& bench) {
+  Routed routed;
+  if (std::optional<Answer> refusal = refusal_of([&] { routed = route(request, bench); }))
+    routed = std::move(*refusal);
+  if (Prepared* const prepared = std::get_if<Prepared>(&routed)) {
+    bench.prepared = std::move(*prepared);
+    return {};
   }
+  account(request, std::get<Answer>(routed), bench);
+  return std::get<Answer>(std::move(routed));
+}
+
+Answer Router::compute(const Request& request, Workbench& bench, Runner& runner,
+                       std::optional<int64_t> first) {
+  Answer out;
+  std::optional<Answer> refusal = refusal_of([&] {
+    const Workbench* const alone[] = {&bench};
+    if (!first) runner.run(alone);
+    out = runner.write(bench, first.value_or(0));
+  });
+  if (refusal) out = std::move(*refusal);
+  account(request, out, bench);
+  return out;
+}
+
+void Router::account(const Request& request, const Answer& answer, Workbench& bench) {
+  const Served* const served = bench.served.get();
   const auto elapsed = std::chrono::steady_clock::now() - request.began;
   const double seconds = std::chrono::duration<double>(elapsed).count();
   if (served) {
     ModelCounts& counts = *served->counts;
     const size_t bucket = static_cast<size_t>(std::ranges::upper_bound(ModelCounts::kBounds, seconds) -
                                               ModelCounts::kBounds.begin());
-    counts.by_class[std::min(out.status / 100, 5)].fetch_add(1, std::memory_order_relaxed);
+    counts.by_class[std::min(answer.status / 100, 5)].fetch_add(1, std::memory_order_relaxed);
     counts.latency[bucket].fetch_add(1, std::memory_order_relaxed);
     counts.nanoseconds.fetch_add(static_cast<uint64_t>(elapsed.count()), std::memory_order_relaxed);
   } else {
     refused_.fetch_add(1, std::memory_order_relaxed);
   }
-  if (out.status >= kRejected) errors_.add(out, served.get());
+  if (answer.status >= kRejected) errors_.add(answer, served);
   if (options_.access_log > 0) {
     const auto every = static_cast<uint64_t>(1 / options_.access_log + 0.5);
     if (counted_.fetch_add(1, std::memory_order_relaxed) % std::max<uint64_t>(every, 1) == 0)
-      log(request, out, served.get(), seconds);
+      log(request, answer, served, seconds);
   }
-  bench.trim();
-  return out;
+  bench.clear();
 }
 
-Answer Router::route(const Request& request, Workbench& bench, std::shared_ptr<const Served>& served) {
+Router::Routed Router::route(const Request& request, Workbench& bench) {
   const Target target(request.target);
   // probes ask without a token, as orchestrators do; the page has nothing in it, and asks its reader for one
   if (target.size() == 0) {
@@ -138,27 +175,26 @@ Answer Router::route(const Request& request, Workbench& bench, std::shared_ptr<c
   }
   if (!options_.predict_route.empty() && target.path == options_.predict_route) {
     need_post(request);
-    served = default_model();
-    return answer_v1_predict(*served, request, bench, options_.limits);
+    bench.served = default_model();
+    return prepare_v1_predict(*bench.served, request, bench, options_.limits);
   }
   if (target.is(0, {"invocations"})) {
     need_post(request);
-    served = default_model();
-    return answer_invocations(*served, request, bench, options_.limits);
+    bench.served = default_model();
+    return prepare_invocations(*bench.served, request, bench, options_.limits);
   }
   if (target.size() > 0 && target.parts[0] == "predictions" && (target.size() == 2 || target.size() == 3)) {
     need_post(request);
-    served = model(target.parts[1], target.size() == 3 ? std::string_view(target.parts[2]) : "");
-    return answer_torchserve(*served, request, bench, options_.limits);
+    bench.served = model(target.parts[1], target.size() == 3 ? std::string_view(target.parts[2]) : "");
+    return prepare_torchserve(*bench.served, request, bench, options_.limits);
   }
-  if (target.size() > 0 && target.parts[0] == "v1") return route_v1(target, request, bench, served);
-  if (target.size() > 0 && target.parts[0] == "v2") return route_v2(target, request, bench, served);
+  if (target.size() > 0 && target.parts[0] == "v1") return route_v1(target, request, bench);
+  if (target.size() > 0 && target.parts[0] == "v2") return route_v2(target, request, bench);
   no_route();
 }
 
 // v1 / models / name [ / versions / version ] [ / what | :verb ]
-Answer Router::route_v1(const Target& target, const Request& request, Workbench& bench,
-                        std::shared_ptr<const Served>& served) {
+Router::Routed Router::route_v1(const Target& target, const Request& request, Workbench& bench) {
   if (target.size() < 2 || target.parts[1] != "models") no_route();
   if (target.size() == 2) {
     need_get(request);
@@ -179,16 +215,15 @@ Answer Router::route_v1(const Target& target, const Request& request, Workbench&
                        (target.verb == "predict" || target.verb == "classify" || target.verb == "regress");
   if (!is_rows && !is_verb) no_route();
   need_post(request);
-  served = model(name, version);
-  if (is_rows) return answer_rows(*served, request, bench, options_.limits);
-  if (target.verb == "predict") return answer_v1_predict(*served, request, bench, options_.limits);
-  if (target.verb == "classify") return answer_v1_classify(*served, request, bench, options_.limits);
-  return answer_v1_regress(*served, request, bench, options_.limits);
+  bench.served = model(name, version);
+  if (is_rows) return prepare_rows(*bench.served, request, bench, options_.limits);
+  if (target.verb == "predict") return prepare_v1_predict(*bench.served, request, bench, options_.limits);
+  if (target.verb == "classify") return prepare_v1_classify(*bench.served, request, bench, options_.limits);
+  return prepare_v1_regress(*bench.served, request, bench, options_.limits);
 }
 
 // v2 / models / name [ / versions / version ] [ / infer | ready ], and the repository
-Answer Router::route_v2(const Target& target, const Request& request, Workbench& bench,
-                        std::shared_ptr<const Served>& served) {
+Router::Routed Router::route_v2(const Target& target, const Request& request, Workbench& bench) {
   if (target.size() == 1) {
     need_get(request);
     return json_answer(R"({"name":"mlcore","version":")" MLCORE_VERSION
@@ -220,8 +255,8 @@ Answer Router::route_v2(const Target& target, const Request& request, Workbench&
   }
   if (!target.is(rest, {"infer"})) no_route();
   need_post(request);
-  served = model(name, version);
-  return answer_v2_infer(*served, request, bench, options_.limits);
+  bench.served = model(name, version);
+  return prepare_v2_infer(*bench.served, request, bench, options_.limits);
 }
 
 std::shared_ptr<const Served> Router::model(std::string_view name, std::string_view version) const {

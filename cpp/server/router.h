@@ -5,11 +5,13 @@
 #include <atomic>
 #include <optional>
 #include <string>
+#include <variant>
 
 #include "server/codecs.h"
 #include "server/http.h"
 #include "server/model_store.h"
 #include "server/rate_limit.h"
+#include "server/runner.h"
 #include "server/status_page.h"
 #include "server/target.h"
 
@@ -31,8 +33,12 @@ class Router {
  public:
   Router(ModelStore& store, RouterOptions options);
 
-  // Never throws.
-  Answer answer(const Request& request, Workbench& bench);
+  // None of these throws. A request's answer; or in two steps, so that several can be computed together:
+  Answer answer(const Request& request, Workbench& bench, Runner& runner);
+  // the answer where no model has to compute it; else nothing, and the bench has what to compute;
+  std::optional<Answer> read(const Request& request, Workbench& bench);
+  // its answer: computed now, or in the runner's last run, where its rows begin at `first`.
+  Answer compute(const Request& request, Workbench& bench, Runner& runner, std::optional<int64_t> first);
   // For a request that finds too many before it.
   Answer overloaded();
   // Whether its answer would hold up others: loads of models.
@@ -45,11 +51,13 @@ class Router {
   std::atomic<int64_t> connections{0}, waiting{0};
 
  private:
-  Answer route(const Request& request, Workbench& bench, std::shared_ptr<const Served>& served);
-  Answer route_v1(const Target& target, const Request& request, Workbench& bench,
-                  std::shared_ptr<const Served>& served);
-  Answer route_v2(const Target& target, const Request& request, Workbench& bench,
-                  std::shared_ptr<const Served>& served);
+  using Routed = std::variant<Answer, Prepared>;
+
+  Routed route(const Request& request, Workbench& bench);
+  Routed route_v1(const Target& target, const Request& request, Workbench& bench);
+  Routed route_v2(const Target& target, const Request& request, Workbench& bench);
+  // Counts and logs an answer, and clears the bench.
+  void account(const Request& request, const Answer& answer, Workbench& bench);
   Answer manage(std::string_view name, std::string_view what);
   std::shared_ptr<const Served> model(std::string_view name, std::string_view version) const;
   std::shared_ptr<const Served> default_model() const;

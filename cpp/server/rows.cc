@@ -34,9 +34,39 @@ void append_columns(std::string& out, ElementWriter& values, const std::vector<s
   out += '}';
 }
 
+Answer write_rows(const Computed& computed) {
+  const Served& served = computed.served;
+  const std::span<const size_t> outputs = computed.outputs;
+  Answer answer;
+  std::string& out = answer.body;
+  std::vector<ElementWriter> values;
+  std::vector<std::string> keys;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    values.emplace_back(computed.output(i).type(), computed.tensors[i].data());
+    append_text(keys.emplace_back(), computed.output(i).name());
+    keys.back() += ':';
+  }
+  out += '{';
+  append_model(out, served);
+  out += ",\"rows\":[";
+  for (int64_t row = 0; row < computed.rows; ++row) {
+    out += row == 0 ? "{" : ",{";
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const TensorOutput& output = computed.output(i);
+      if (i > 0) out += ',';
+      out += keys[i];
+      if (output.is_vector()) values[i].append(out);
+      else append_columns(out, values[i], served.keys[outputs[i]], output.width());
+    }
+    out += '}';
+  }
+  out += "]}";
+  return answer;
+}
+
 }  // namespace
 
-Answer answer_rows(const Served& served, const Request& request, Workbench& bench, const Limits& limits) {
+Prepared prepare_rows(const Served& served, const Request& request, Workbench& bench, const Limits& limits) {
   const JsonRef body = parse_body(request, bench);
   JsonRef rows = body;
   std::vector<size_t> outputs = served.usual_outputs();
@@ -49,34 +79,7 @@ Answer answer_rows(const Served& served, const Request& request, Workbench& benc
     });
     require(static_cast<bool>(rows), ErrorCode::input, "expected {\"rows\": [...]} but found no rows");
   }
-  const Batch batch = bench.table.records(served, rows, limits.max_rows);
-  bench.run(served, batch, outputs);
-
-  Answer answer;
-  std::string& out = answer.body;
-  std::vector<ElementWriter> values;
-  std::vector<std::string> keys;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    values.emplace_back(served.outputs[outputs[i]].type(), bench.tensor(i).data());
-    append_text(keys.emplace_back(), served.outputs[outputs[i]].name());
-    keys.back() += ':';
-  }
-  out += '{';
-  append_model(out, served);
-  out += ",\"rows\":[";
-  for (int64_t row = 0; row < batch.rows(); ++row) {
-    out += row == 0 ? "{" : ",{";
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      const TensorOutput& output = served.outputs[outputs[i]];
-      if (i > 0) out += ',';
-      out += keys[i];
-      if (output.is_vector()) values[i].append(out);
-      else append_columns(out, values[i], served.keys[outputs[i]], output.width());
-    }
-    out += '}';
-  }
-  out += "]}";
-  return answer;
+  return {bench.table.records(served, rows, limits.max_rows), std::move(outputs), write_rows};
 }
 
 }  // namespace mlcore::server

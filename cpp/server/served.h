@@ -25,6 +25,7 @@ struct ModelCounts {
   std::atomic<uint64_t> latency[kBuckets]{};
   std::atomic<uint64_t> nanoseconds{0};
   std::atomic<uint64_t> rows{0};
+  std::atomic<uint64_t> joined_runs{0}, joined_rows{0};  // of several requests, and the rows in them
 };
 
 struct Served {

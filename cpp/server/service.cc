@@ -30,19 +30,19 @@ Service::Service(CommandLine line)
   server_.emplace(store_, *router_, line.server);
 }
 
-std::unique_ptr<Workbench> Service::take_bench() {
+std::unique_ptr<Service::Desk> Service::take_desk() {
   const std::lock_guard lock(mutex_);
-  if (benches_.empty()) return std::make_unique<Workbench>(max_depth_, shows_values_);
-  std::unique_ptr<Workbench> bench = std::move(benches_.back());
-  benches_.pop_back();
-  return bench;
+  if (desks_.empty()) return std::make_unique<Desk>(max_depth_, shows_values_);
+  std::unique_ptr<Desk> desk = std::move(desks_.back());
+  desks_.pop_back();
+  return desk;
 }
 
 Answer Service::answer(const Request& request) {
-  std::unique_ptr<Workbench> bench = take_bench();
-  Answer answer = router_->answer(request, *bench);
+  std::unique_ptr<Desk> desk = take_desk();
+  Answer answer = router_->answer(request, desk->bench, desk->runner);
   const std::lock_guard lock(mutex_);
-  benches_.push_back(std::move(bench));
+  desks_.push_back(std::move(desk));
   return answer;
 }
 

@@ -19,12 +19,17 @@ class Service {
   const std::vector<Refused>& refused() const { return refused_; }  // at the start
 
  private:
-  std::unique_ptr<Workbench> take_bench();
+  struct Desk {
+    Desk(size_t max_depth, bool shows_values) : bench(max_depth), runner(shows_values) {}
+    Workbench bench;
+    Runner runner;
+  };
+  std::unique_ptr<Desk> take_desk();
 
   size_t max_depth_;
   bool shows_values_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<Workbench>> benches_;  // that nobody uses
+  std::vector<std::unique_ptr<Desk>> desks_;  // that nobody uses
   ModelStore store_;
   std::vector<Refused> refused_;
   std::optional<Router> router_;

@@ -28,41 +28,24 @@ JsonRef signature_of(JsonRef body) {
   return other ? other : own;
 }
 
-}  // namespace
-
-Answer answer_v1_predict(const Served& served, const Request& request, Workbench& bench,
-                         const Limits& limits) {
-  const JsonRef body = parse_body(request, bench);
-  const JsonRef instances = find(body, "instances");
-  const JsonRef inputs = find(body, "inputs");
-  require(static_cast<bool>(instances) != static_cast<bool>(inputs), ErrorCode::input,
-          "expected either {\"instances\": [...]} or {\"inputs\": {...}} but found ",
-          instances ? "both" : "neither");
-  const size_t output = signature_output(served, signature_of(body));
-  const Batch batch = instances ? bench.table.instances(served, instances, limits.max_rows)
-                                : bench.table.columns(served, inputs, limits.max_rows);
-  bench.run(served, batch, {&output, 1});
-  Answer answer;
-  answer.body = instances ? "{\"predictions\":" : "{\"outputs\":";
-  append_predictions(answer.body, served, output, bench, 0, batch.rows());
-  answer.body += '}';
-  return answer;
+// {"predictions": [...]} and the like.
+std::function<Answer(const Computed&)> write_as(const char* name) {
+  return [name](const Computed& computed) {
+    Answer answer;
+    answer.body.append("{\"").append(name).append("\":");
+    append_predictions(answer.body, computed);
+    answer.body += '}';
+    return answer;
+  };
 }
 
-Answer answer_v1_classify(const Served& served, const Request& request, Workbench& bench,
-                          const Limits& limits) {
-  const JsonRef body = parse_body(request, bench);
-  const size_t output = served.output_named("predict_proba");
-  const std::vector<std::string>& keys = served.keys[output];
-  require(!keys.empty(), ErrorCode::input,
-          "classify: expected a model with names of classes but found one without");
-  const Batch batch = examples(served, body, bench, limits);
-  bench.run(served, batch, {&output, 1});
-  ElementWriter values(served.outputs[output].type(), bench.tensor(0).data());
+Answer write_classes(const Computed& computed) {
+  const std::vector<std::string>& keys = computed.served.keys[computed.outputs[0]];
+  ElementWriter values(computed.output(0).type(), computed.tensors[0].data());
   Answer answer;
   std::string& out = answer.body;
   out = "{\"results\":[";
-  for (int64_t row = 0; row < batch.rows(); ++row) {
+  for (int64_t row = 0; row < computed.rows; ++row) {
     out += row == 0 ? "[" : ",[";
     for (size_t i = 0; i < keys.size(); ++i) {
       out += i == 0 ? "[" : ",[";
@@ -77,19 +60,38 @@ Answer answer_v1_classify(const Served& served, const Request& request, Workbenc
   return answer;
 }
 
-Answer answer_v1_regress(const Served& served, const Request& request, Workbench& bench,
-                         const Limits& limits) {
+}  // namespace
+
+Prepared prepare_v1_predict(const Served& served, const Request& request, Workbench& bench,
+                            const Limits& limits) {
+  const JsonRef body = parse_body(request, bench);
+  const JsonRef instances = find(body, "instances");
+  const JsonRef inputs = find(body, "inputs");
+  require(static_cast<bool>(instances) != static_cast<bool>(inputs), ErrorCode::input,
+          "expected either {\"instances\": [...]} or {\"inputs\": {...}} but found ",
+          instances ? "both" : "neither");
+  const size_t output = signature_output(served, signature_of(body));
+  Batch batch = instances ? bench.table.instances(served, instances, limits.max_rows)
+                          : bench.table.columns(served, inputs, limits.max_rows);
+  return {std::move(batch), {output}, write_as(instances ? "predictions" : "outputs")};
+}
+
+Prepared prepare_v1_classify(const Served& served, const Request& request, Workbench& bench,
+                             const Limits& limits) {
+  const JsonRef body = parse_body(request, bench);
+  const size_t output = served.output_named("predict_proba");
+  require(!served.keys[output].empty(), ErrorCode::input,
+          "classify: expected a model with names of classes but found one without");
+  return {examples(served, body, bench, limits), {output}, write_classes};
+}
+
+Prepared prepare_v1_regress(const Served& served, const Request& request, Workbench& bench,
+                            const Limits& limits) {
   const JsonRef body = parse_body(request, bench);
   const size_t output = served.output_named("predict");
   require(served.outputs[output].is_vector() && served.outputs[output].type().bytes > 0, ErrorCode::input,
           "regress: expected a model that predicts one number but found one that does not");
-  const Batch batch = examples(served, body, bench, limits);
-  bench.run(served, batch, {&output, 1});
-  Answer answer;
-  answer.body = "{\"results\":";
-  append_predictions(answer.body, served, output, bench, 0, batch.rows());
-  answer.body += '}';
-  return answer;
+  return {examples(served, body, bench, limits), {output}, write_as("results")};
 }
 
 namespace {

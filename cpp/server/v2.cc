@@ -273,42 +273,32 @@ size_t json_length(const Request& request) {
   return *length;
 }
 
-}  // namespace
-
-Answer answer_v2_infer(const Served& served, const Request& request, Workbench& bench, const Limits& limits) {
-  const size_t length = json_length(request);
-  const JsonRef body = bench.json.parse(request.body.substr(0, length));
-  const auto binary = std::as_bytes(std::span(request.body)).subspan(length);
-  const Wanted wanted = read_outputs(served, body);
-  if (find(body, "id")) text_member(body, "id", "the body");
-  Columns columns(served, read_tensors(body, binary), limits);
-  const Batch batch = columns.batch();
-  bench.run(served, batch, wanted.outputs);
-
+Answer write_tensors(const Computed& computed, JsonRef id, const std::vector<bool>& binary) {
   Answer answer;
   std::string& out = answer.body;
   out += '{';
-  append_model(out, served);
-  if (const JsonRef id = find(body, "id")) {
+  append_model(out, computed.served);
+  if (id) {
     out += ",\"id\":";
     append_text(out, id->text());
   }
   out += ",\"outputs\":[";
   bool any_binary = false;
-  for (size_t i = 0; i < wanted.outputs.size(); ++i) {
-    const TensorOutput& output = served.outputs[wanted.outputs[i]];
+  for (size_t i = 0; i < binary.size(); ++i) {
+    const TensorOutput& output = computed.output(i);
     out += i == 0 ? "{\"name\":" : ",{\"name\":";
     append_text(out, output.name());
     out += ",\"datatype\":\"";
     out += output.type().name;
     out += '"';
-    append_shape(out, output, batch.rows());
-    if (wanted.binary[i]) {
-      out += ",\"parameters\":{\"binary_data_size\":" + text(bench.tensor(i).size()) + "}}";
+    append_shape(out, output, computed.rows);
+    if (binary[i]) {
+      out += ",\"parameters\":{\"binary_data_size\":" + text(computed.tensors[i].size()) + "}}";
       any_binary = true;
     } else {
       out += ",\"data\":";
-      ElementWriter(output.type(), bench.tensor(i).data()).append_list(out, batch.rows() * output.width());
+      ElementWriter(output.type(), computed.tensors[i].data())
+          .append_list(out, computed.rows * output.width());
       out += '}';
     }
   }
@@ -316,10 +306,28 @@ Answer answer_v2_infer(const Served& served, const Request& request, Workbench& 
   if (!any_binary) return answer;
   answer.headers.emplace_back(kHeaderLength, text(out.size()));
   answer.type = "application/octet-stream";
-  for (size_t i = 0; i < wanted.outputs.size(); ++i)
-    if (wanted.binary[i])
-      out.append(reinterpret_cast<const char*>(bench.tensor(i).data()), bench.tensor(i).size());
+  for (size_t i = 0; i < binary.size(); ++i)
+    if (binary[i])
+      out.append(reinterpret_cast<const char*>(computed.tensors[i].data()), computed.tensors[i].size());
   return answer;
+}
+
+}  // namespace
+
+Prepared prepare_v2_infer(const Served& served, const Request& request, Workbench& bench,
+                          const Limits& limits) {
+  const size_t length = json_length(request);
+  const JsonRef body = bench.json.parse(request.body.substr(0, length));
+  const auto binary = std::as_bytes(std::span(request.body)).subspan(length);
+  Wanted wanted = read_outputs(served, body);
+  const JsonRef id = find(body, "id");
+  if (id) text_member(body, "id", "the body");
+  // the tensors lie in it until the answer is written
+  const auto columns = std::make_shared<Columns>(served, read_tensors(body, binary), limits);
+  return {columns->batch(), std::move(wanted.outputs),
+          [columns, id, binary = std::move(wanted.binary)](const Computed& computed) {
+            return write_tensors(computed, id, binary);
+          }};
 }
 
 Answer answer_v2_metadata(const Served& served, const std::vector<int64_t>& versions) {

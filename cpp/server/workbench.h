@@ -1,38 +1,31 @@
-// What one event loop needs to compute an answer, reused from request to request.
+// What one request is read with, and what was read until it is answered; reused from request to request.
 #pragma once
 
 #include <cstddef>
-#include <span>
-#include <vector>
+#include <memory>
+#include <optional>
 
-#include "runtime/batch.h"
-#include "runtime/tensor_blocks.h"
 #include "server/json.h"
 #include "server/json_table.h"
-#include "server/served.h"
+#include "server/prepared.h"
 
 namespace mlcore::server {
 
-class Workbench {
- public:
-  // `shows_values`: messages may say what a client sent.
-  Workbench(size_t max_depth, bool shows_values) : json(max_depth), shows_values_(shows_values) {}
+struct Workbench {
+  explicit Workbench(size_t max_depth) : json(max_depth) {}
 
-  // Computes these outputs of the model for the batch. Throws ErrorCode::input.
-  void run(const Served& served, const Batch& batch, std::span<const size_t> outputs);
-  // outputs[i] of the last run as a tensor.
-  const std::vector<std::byte>& tensor(size_t i) const { return tensors_[i]; }
-
-  // Gives back what is more than ordinary requests need.
-  void trim();
+  // Forgets the request, and gives back what is more than ordinary requests need.
+  void clear() {
+    prepared.reset();
+    served.reset();
+    json.trim();
+    table.trim();
+  }
 
   Json json;
   JsonTable table;
-
- private:
-  bool shows_values_;
-  TensorBlocks blocks_;
-  std::vector<std::vector<std::byte>> tensors_;
+  std::shared_ptr<const Served> served;  // the model that is asked, as soon as it is known
+  std::optional<Prepared> prepared;      // what it is asked
 };
 
 }  // namespace mlcore::server

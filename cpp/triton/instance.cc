@@ -59,7 +59,8 @@ void Instance::run(std::span<Request* const> requests, Times& times) {
   const Batch batch = table_.of(parts);
   const uint64_t start = now();
   if (times.compute_start == 0) times.compute_start = start;
-  blocks_.run(*served_->model, served_->outputs, outputs, batch);
+  const Batch* const batches[] = {&batch};
+  blocks_.run(*served_->model, served_->outputs, outputs, batches);
   times.compute_end = now();
 }
 

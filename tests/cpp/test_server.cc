@@ -9,6 +9,9 @@
 
 #include "artifact_samples.h"
 #include "base/status.h"
+#include "counted_new.h"
+#include "ops/op.h"
+#include "runtime/tensor.h"
 #include "server/http.h"
 #include "server/http_head.h"
 #include "server/inflate.h"
@@ -126,6 +129,33 @@ BOOST_AUTO_TEST_CASE(too_many_values_are_refused_before_they_take_the_memory) {
   Json json(kDepth);
   BOOST_CHECK_EXCEPTION(json.parse(text + "]"), HttpError,
                         [](const HttpError& error) { return error.status() == 413; });
+}
+
+BOOST_AUTO_TEST_CASE(memory_of_long_documents_is_given_back) {
+  if (!samples::counts_new()) return;
+  Json json(kDepth);
+  std::string text = "[1";
+  for (int i = 0; i < 1'000'000; ++i) text += ",1";
+  json.parse("[1]");
+  int64_t before = samples::counted_news();
+  json.trim();
+  BOOST_TEST(samples::counted_news() == before);
+  json.parse(text + "]");
+  before = samples::counted_news();
+  json.trim();
+  BOOST_TEST(samples::counted_news() == before + 2);  // the tape and the characters
+  BOOST_TEST(json.parse("[1]")->size == 1u);
+}
+
+// For sanitizers: no rows may lie nowhere.
+BOOST_AUTO_TEST_CASE(no_rows_are_a_tensor_of_no_bytes) {
+  Program program = samples::program();
+  validate_program(program);
+  for (size_t i = 0; i < program.outputs.size(); ++i) {
+    const TensorOutput output(program, static_cast<int32_t>(i));
+    BOOST_TEST(output.bytes(nullptr, 0) == 0u);
+    output.write(nullptr, 0, nullptr);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(numbers_keep_their_bits) {

@@ -54,11 +54,31 @@ bool is_json(const std::string& text) {
   }
 }
 
+// The same request three times in one run: each is answered as it is alone.
+void check_joined(Router& router, const Request& request, const Answer& alone) {
+  static Runner runner(false);
+  static Workbench first(kMaxDepth), second(kMaxDepth), third(kMaxDepth);
+  Workbench* const benches[] = {&first, &second, &third};
+  const Workbench* const read[] = {&first, &second, &third};
+  for (Workbench* bench : benches)
+    if (router.read(request, *bench)) return;
+  const bool joined = runner.run_joined(read);
+  int64_t row = 0;
+  for (Workbench* bench : benches) {
+    const int64_t rows = bench->prepared->batch.rows();
+    const Answer found = router.compute(request, *bench, runner, joined ? std::optional(row) : std::nullopt);
+    if (found.status != alone.status || found.body != alone.body) report("another answer", found.body);
+    row += rows;
+  }
+  runner.trim();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static Fixture served;
-  static Workbench bench(kMaxDepth, false);
+  static Workbench bench(kMaxDepth);
+  static Runner runner(false);
   const std::string_view raw(reinterpret_cast<const char*>(data), size);
   const size_t end = raw.find("\r\n\r\n");
   if (end == std::string_view::npos || !problem_of_head(raw.substr(0, end + 4)).empty()) return -1;
@@ -72,9 +92,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Answer answer;
   try {
     const std::string body = inflated(message[http::field::content_encoding], raw.substr(end + 4), kMaxBody);
-    answer = served.router.answer(
-        {message.method_string(), message.target(), body, message.base(), std::chrono::steady_clock::now()},
-        bench);
+    const Request request{message.method_string(), message.target(), body, message.base(),
+                          std::chrono::steady_clock::now()};
+    answer = served.router.answer(request, bench, runner);
+    if (answer.status < 500) check_joined(served.router, request, answer);
   } catch (const HttpError&) {
     return 0;
   }

@@ -109,11 +109,12 @@ def answer_to(server: ServerProcess, request: bytes, status: int) -> bytes:
     return found
 
 
-def test_tagged_requests_by_the_thousand(start: Start, saved: Path) -> None:
+@pytest.mark.parametrize("batch_rows", [0, 50])
+def test_tagged_requests_by_the_thousand(start: Start, saved: Path, batch_rows: int) -> None:
     """In pipelines on many connections: the stream of answers is, byte for byte, that of each request alone."""
     connections, batch = 8, 200
     batches = max(1, scale(24_000) // connections // batch)
-    server = start(saved / "integers.mlc", loops=2)
+    server = start(saved / "integers.mlc", loops=2, batch_rows=batch_rows)
     mark = str(MARK).encode()
     kinds = [(request, answer_to(server, request, status)) for request, status in kinds_of_requests()]
     assert sum(mark in answer for _, answer in kinds) == 5  # what is refused is not repeated
@@ -134,6 +135,16 @@ def test_tagged_requests_by_the_thousand(start: Start, saved: Path) -> None:
     with ThreadPoolExecutor(connections) as pool:
         count = sum(pool.map(ask, range(connections)))
     print(f"{count} requests in {time.monotonic() - began:.1f} s, {before >> 20} MB, then {memory_of(server) >> 20} MB")
+    assert memory_of(server) - before < GROWTH
+
+
+def test_memory_of_a_large_request_is_given_back(start: Start, saved: Path) -> None:
+    server = start(saved / "mixed.mlc", loops=1)
+    small, large = post("/v1/models/mixed/rows", ROWS), post("/v1/models/mixed/rows", [ROWS[0]] * 200_000)
+    answer_to(server, small, 200)
+    before = memory_of(server)
+    answer_to(server, large, 200)
+    answer_to(server, small, 200)
     assert memory_of(server) - before < GROWTH
 
 
@@ -170,8 +181,9 @@ class Swaps:
             self.answers += 1
 
 
+@pytest.mark.parametrize("batch_rows", [0, 500])
 @pytest.mark.parametrize("kind", ["file", "version"])
-def test_models_swapped_under_load(start: Start, tmp_path: Path, kind: str) -> None:
+def test_models_swapped_under_load(start: Start, tmp_path: Path, kind: str, batch_rows: int) -> None:
     """Every request is answered, whole, by the old model or the new one, and nobody meets one that was followed.
 
     ``file``: one file is replaced again and again; ``version``: folders of versions come and go.
@@ -186,7 +198,7 @@ def test_models_swapped_under_load(start: Start, tmp_path: Path, kind: str) -> N
         return tmp_path / "line" / (str(number + 1) if kind == "version" else "1") / "model.mlc"
 
     put(files[0], path_of(0))
-    server = start(tmp_path, loops=2, reload_seconds=0.02)
+    server = start(tmp_path, loops=1 if batch_rows else 2, reload_seconds=0.02, batch_rows=batch_rows)
     swaps, done, count = Swaps(), threading.Event(), scale(15)
 
     def ask(number: int) -> None:
@@ -232,6 +244,9 @@ def test_models_swapped_under_load(start: Start, tmp_path: Path, kind: str) -> N
     )
     assert swaps.seen == count
     assert memory_of(server) - before < GROWTH
+    with Client(server) as client:
+        metrics = client.get("/metrics").body.decode()
+    assert ('mlcore_joined_runs_total{model="line"} 0\n' in metrics) == (batch_rows == 0)
 
 
 # -- ends -------------------------------------------------------------------------------------------------------
@@ -318,8 +333,9 @@ def test_a_socket_that_is_answered_is_not_taken(saved: Path, tmp_path: Path) -> 
     assert path.read_text() == "somebody's"
 
 
+@pytest.mark.parametrize("batch_rows", [0, 500])
 @pytest.mark.parametrize("load", ["light", "heavy"])
-def test_a_drain_loses_no_answer(saved: Path, load: str) -> None:
+def test_a_drain_loses_no_answer(saved: Path, load: str, batch_rows: int) -> None:
     """What was sent before SIGTERM is answered, whole, though the loops may not have read a byte of it by then.
 
     Of requests in a pipeline it answers the first ones; the last answer tells that no more will come.
@@ -329,7 +345,8 @@ def test_a_drain_loses_no_answer(saved: Path, load: str) -> None:
     asked = [large if load == "heavy" else small] * 4 + [small * 5] * 4 + [small] * 6
     for _ in range(scale(3)):
         with ExitStack() as stack:
-            server = stack.enter_context(spawn(saved / "integers.mlc", saved / "mixed.mlc", loops=2))
+            models = [saved / "integers.mlc", saved / "mixed.mlc"]
+            server = stack.enter_context(spawn(*models, loops=2, batch_rows=batch_rows))
             socks = [stack.enter_context(connected(server)) for _ in asked]
             for sock in socks:  # answered once: nobody waits to be accepted
                 sock.sendall(small)

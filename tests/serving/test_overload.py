@@ -57,8 +57,9 @@ def behind_a_long_one(server: ServerProcess, requests: list[bytes]) -> list[int]
     return [one.status for one in found[1:]]
 
 
-def test_a_full_queue_is_refused_and_the_rest_is_answered(saved: Path, start: Start) -> None:
-    server = start(saved / "mixed.mlc", loops=1, max_queue=3)
+@pytest.mark.parametrize("batch_rows", [0, 5000])
+def test_a_full_queue_is_refused_and_the_rest_is_answered(saved: Path, start: Start, batch_rows: int) -> None:
+    server = start(saved / "mixed.mlc", loops=1, max_queue=3, batch_rows=batch_rows)
     statuses = behind_a_long_one(server, [request_of(2000)] * 12)
     assert set(statuses) == {200, 503}
     with Client(server) as client:
@@ -67,8 +68,9 @@ def test_a_full_queue_is_refused_and_the_rest_is_answered(saved: Path, start: St
     assert f"mlcore_shed_requests_total {statuses.count(503)}\n" in metrics
 
 
-def test_what_has_waited_too_long_is_not_computed(saved: Path, start: Start) -> None:
-    server = start(saved / "mixed.mlc", loops=1)
+@pytest.mark.parametrize("batch_rows", [0, 100_000])
+def test_what_has_waited_too_long_is_not_computed(saved: Path, start: Start, batch_rows: int) -> None:
+    server = start(saved / "mixed.mlc", loops=1, batch_rows=batch_rows)
     impatient = request_of(5000, "X-Request-Timeout-Ms: 1")
     statuses = behind_a_long_one(server, [impatient] * 6)
     assert 408 in statuses

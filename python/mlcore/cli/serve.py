@@ -28,6 +28,7 @@ _OPTIONS: list[tuple[str, Any, str, str]] = [
     ("--burst", float, "N", "requests that a client may send at once (default: those of a second)"),
     ("--client-header", str, "NAME", "the header that says who the client is, which the proxy in front sets"),
     ("--max-queue", int, "N", "most requests that wait for an event loop; beyond it 503 (default: 1024)"),
+    ("--batch-rows", int, "N", "most rows of waiting requests to compute in one run (default: 0, one request a run)"),
     ("--max-body", int, "BYTES", "longest body, also after decompression (default: 67108864)"),
     ("--max-header", int, "BYTES", "longest head of a request (default: 32768)"),
     ("--max-rows", int, "N", "most rows of a request (default: 1000000)"),

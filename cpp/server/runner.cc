@@ -1,9 +1,10 @@
-#include "server/workbench.h"
+#include "server/runner.h"
 
 #include <algorithm>
 #include <string>
 #include <string_view>
 
+#include "base/release.h"
 #include "base/status.h"
 
 namespace mlcore::server {
@@ -42,32 +43,55 @@ std::string without_value(std::string_view message) {
 
 }  // namespace
 
-void Workbench::run(const Served& served, const Batch& batch, std::span<const size_t> outputs) {
+void Runner::run(std::span<const Workbench* const> requests) {
+  const Served& served = *requests.front()->served;
+  const std::vector<size_t>& outputs = requests.front()->prepared->outputs;
+  batches_.clear();
+  for (const Workbench* request : requests) batches_.push_back(&request->prepared->batch);
   try {
-    blocks_.run(*served.model, served.outputs, outputs, batch);
+    blocks_.run(*served.model, served.outputs, outputs, batches_);
   } catch (const Error& error) {
     if (shows_values_ || error.code() != ErrorCode::input) throw;
     throw Error(ErrorCode::input, without_value(error.what()));
   }
-  const int64_t rows = batch.rows();
-  tensors_.resize(std::max(tensors_.size(), outputs.size()));
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const TensorOutput& output = served.outputs[outputs[i]];
-    const std::byte* block = blocks_.block(outputs[i]);
+}
+
+bool Runner::run_joined(std::span<const Workbench* const> requests) {
+  try {
+    run(requests);
+  } catch (const std::exception&) {
+    return false;  // one is at fault, and the others are not to know it
+  }
+  uint64_t rows = 0;
+  for (const Batch* batch : batches_) rows += static_cast<uint64_t>(batch->rows());
+  ModelCounts& counts = *requests.front()->served->counts;
+  counts.joined_runs.fetch_add(1, std::memory_order_relaxed);
+  counts.joined_rows.fetch_add(rows, std::memory_order_relaxed);
+  return true;
+}
+
+Answer Runner::write(const Workbench& request, int64_t first) {
+  const Served& served = *request.served;
+  const Prepared& prepared = *request.prepared;
+  const int64_t rows = prepared.batch.rows();
+  tensors_.resize(std::max(tensors_.size(), prepared.outputs.size()));
+  for (size_t i = 0; i < prepared.outputs.size(); ++i) {
+    const TensorOutput& output = served.outputs[prepared.outputs[i]];
+    const std::byte* const block =
+        blocks_.block(prepared.outputs[i]) + static_cast<size_t>(first) * output.block_bytes();
     const int64_t count = rows * output.width();
     tensors_[i].resize(output.bytes(block, count));
     output.write(block, count, tensors_[i].data());
   }
-  served.watch->look(batch);
+  served.watch->look(prepared.batch);
   served.counts->rows.fetch_add(static_cast<uint64_t>(rows), std::memory_order_relaxed);
+  return prepared.write({served, rows, prepared.outputs, tensors_});
 }
 
-void Workbench::trim() {
+void Runner::trim() {
   blocks_.trim(kKeptBytes);
   for (std::vector<std::byte>& tensor : tensors_)
-    if (tensor.capacity() > kKeptBytes) tensor = {};
-  json.trim();
-  table.trim();
+    if (tensor.capacity() > kKeptBytes) release(tensor);
 }
 
 }  // namespace mlcore::server
