@@ -365,3 +365,14 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         mlcore.load(tmp_path / "missing.mlc")
     with pytest.raises(ArtifactError):
         mlcore.Model.from_bytes(b"")
+
+
+def test_a_step_names_the_row_of_a_stream_not_of_its_batch() -> None:
+    X = np.random.default_rng(2).normal(size=(40, 2))
+    model = mlcore.compile(make_pipeline(StandardScaler(), LinearRegression()).fit(X, X[:, 0]), X)
+    X[25, 1] = np.inf
+    table = pa.table({"x0": X[:, 0], "x1": X[:, 1]})
+    stream = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=7))
+    for data in (X, table, stream):
+        with pytest.raises(InputError, match=r"in column 'x1' but found inf \(row 25\)"):
+            model.predict(data)
