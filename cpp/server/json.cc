@@ -176,16 +176,23 @@ struct Json::Parser {
   boost::json::basic_parser<Handler> json;
 };
 
-Json::Json(size_t max_depth) : max_depth_(max_depth) {
+Json::Json(size_t max_depth) : max_depth_(max_depth) { renew(); }
+Json::~Json() = default;
+
+void Json::renew() {
   boost::json::parse_options options;
   options.numbers = boost::json::number_precision::precise;
   options.allow_infinity_and_nan = true;
-  options.max_depth = max_depth;
-  parser_ = std::make_unique<Parser>(options);
+  options.max_depth = max_depth_;
+  auto parser = std::make_unique<Parser>(options);
+  if (parser_) parser->json.handler() = std::move(parser_->json.handler());
+  parser_ = std::move(parser);
 }
-Json::~Json() = default;
 
 JsonRef Json::parse(std::string_view text) {
+  if (is_grown_) renew();
+  // Boost doubles a buffer whenever a text ends within a number, and keeps it: 2 GB after some 25 of them
+  is_grown_ = text.find_last_of("0123456789+-.eE") + 1 == text.size();
   Parser::Handler& handler = parser_->json.handler();
   require(text.size() < std::numeric_limits<uint32_t>::max() / 2, ErrorCode::input,
           "expected a JSON text below 2 GiB but found ", text.size(), " bytes");

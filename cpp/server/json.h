@@ -67,7 +67,10 @@ class Json {
 
  private:
   struct Parser;
+  void renew();
+
   size_t max_depth_;
+  bool is_grown_ = false;
   std::unique_ptr<Parser> parser_;
 };
 

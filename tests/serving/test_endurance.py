@@ -31,12 +31,12 @@ JSON = "Host: a\r\nContent-Type: application/json\r\n"
 GROWTH = 32 << 20  # bytes that a server under load may grow by, however long that goes on
 
 
-def memory_of(server: ServerProcess) -> int:
-    """Resident bytes."""
+def memory_of(server: ServerProcess, what: str = "VmRSS") -> int:
+    """Resident bytes, or others that the system counts."""
     (line,) = [
         line
         for line in Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
-        if line.startswith("VmRSS:")
+        if line.startswith(f"{what}:")
     ]
     return int(line.split()[1]) * 1024
 
@@ -146,6 +146,18 @@ def test_memory_of_a_large_request_is_given_back(start: Start, saved: Path) -> N
     answer_to(server, large, 200)
     answer_to(server, small, 200)
     assert memory_of(server) - before < GROWTH
+
+
+@pytest.mark.parametrize("body", [b"-", b"12", b"[1", b"[0.5e"])
+def test_numbers_that_end_with_the_body_take_no_memory(start: Start, saved: Path, body: bytes) -> None:
+    server = start(saved / "integers.mlc", loops=1)
+    path = "/v1/models/integers/rows"
+    request = f"POST {path} HTTP/1.1\r\n{JSON}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    answer_to(server, request, 400)
+    before = memory_of(server, "VmSize")
+    for _ in range(30):
+        answer_to(server, request, 400)
+        assert memory_of(server, "VmSize") - before < GROWTH
 
 
 # -- models that change -----------------------------------------------------------------------------------------
