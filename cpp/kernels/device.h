@@ -36,7 +36,7 @@ enum class StepKind : uint8_t {
   broadcast,  // arrays: values of `out`
   one_hot,
   table,   // arrays: values [out_width][rows, default], column by column; integer: rows; flag: default
-  encode,  // of numbers; arrays: u64 keys ascending, i32 codes; integer: unknown code, number2: missing
+  encode,  // of numbers; arrays: u64 keys ascending, i32 codes; integer: code of the unknown; missing: of NaN
   argmax,
   complement,
   vote,           // arrays: f64 weights; integer: classes
