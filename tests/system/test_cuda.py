@@ -49,9 +49,8 @@ def library(environment: dict[str, str]) -> Path:
 
 
 def test_it_shows_one_symbol_of_ours(library: Path) -> None:
-    shown = run(["nm", "-D", "--defined-only", library])
-    assert "mlcore_device_library" in shown
-    assert "mlcore::" not in run(["nm", "-D", "--defined-only", "--demangle", library])
+    shown = run(["nm", "-D", "--defined-only", library]).split()
+    assert shown[2:] == ["mlcore_device_library"]
 
 
 def test_it_needs_no_other_part_of_cuda(library: Path) -> None:

@@ -21,8 +21,12 @@ def package(bare_python: Path) -> Path:
 
 
 def libraries(package: Path) -> list[Path]:
-    found = [*sorted(package.glob("*.so")), package / "backends" / "mlcore" / "libtriton_mlcore.so"]
-    assert [path.name.split(".")[0] for path in found] == ["_core", "_server", "libmlcore", "libtriton_mlcore"]
+    """The core, the server's module, the library, the backend, and the kernels for GPUs where nvcc built them."""
+    found = [*package.glob("_*.so"), package / "libmlcore.so", package / "backends" / "mlcore" / "libtriton_mlcore.so"]
+    found = [*sorted(found[:-2]), *found[-2:], *package.glob("libmlcore_cuda.so")]
+    names = [path.name.split(".")[0] for path in found]
+    assert names == ["_core", "_server", "libmlcore", "libtriton_mlcore", "libmlcore_cuda"][: len(names)]
+    assert len(names) >= 4
     assert set(package.rglob("*.so")) == set(found)
     return found
 
@@ -42,9 +46,11 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     config = {f"mlcore/cmake/mlcore-config{part}.cmake" for part in ("", "-version")}
     expected |= {"mlcore/include/mlcore.h", *config}
     info = {name for name in names if re.match(r"mlcore-[^/]+\.dist-info/", name)}
-    libraries = r"mlcore/(libmlcore\.so|_(core|server)\.cpython-[\w-]+\.so|backends/mlcore/libtriton_mlcore\.so)"
+    libraries = (
+        r"mlcore/(libmlcore(_cuda)?\.so|_(core|server)\.cpython-[\w-]+\.so|backends/mlcore/libtriton_mlcore\.so)"
+    )
     built = {name for name in names if re.fullmatch(libraries, name) or name == "mlcore/bin/mlcore-server"}
-    assert len(built) == 5
+    assert len(built) == 5 + ("mlcore/libmlcore_cuda.so" in built)
     assert set(names) - info - built == expected
     assert any(name.endswith("licenses/LICENSE") for name in info)
 
@@ -90,7 +96,7 @@ def test_needs_no_library_that_is_not_there(package: Path) -> None:
 
 
 def test_shows_its_own_names_only(package: Path) -> None:
-    core, server, library, backend = libraries(package)
+    core, server, library, backend, *kernels = libraries(package)
 
     def names(path: Path) -> set[str]:
         listed = run(["nm", "--dynamic", "--defined-only", "--demangle", path]).splitlines()
@@ -98,6 +104,7 @@ def test_shows_its_own_names_only(package: Path) -> None:
 
     assert names(core) == {"PyInit__core"}
     assert names(server) == {"PyInit__server"}
+    assert all(names(one) == {"mlcore_device_library"} for one in kernels)
     assert all(name.startswith("TRITONBACKEND_") for name in names(backend))
     # the server has these; nothing else is left open, and no library of the server's is asked for
     undefined = run(["nm", "--dynamic", "--undefined-only", "--demangle", backend]).splitlines()
