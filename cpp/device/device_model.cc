@@ -428,7 +428,7 @@ void DeviceModel::run(const Batch& batch, std::span<const int32_t> outputs,
     }
     if (rows > 0 && !device_outputs.empty()) {
       start(lane, task);
-      pending[turn].emplace(task, part);
+      pending[turn] = Pending{task, part};
     }
     if (second_lane) turn = 1 - turn;
   }
