@@ -77,7 +77,6 @@ struct DeviceModel::Task {
   int64_t first, rows, capacity;
   device::Stream* stream;
   std::span<const DeviceColumn> columns;  // by schema column, in the device's memory; empty: the host feeds
-  const Names* names = nullptr;
 
   bool on_device() const { return !columns.empty(); }
 };
@@ -162,6 +161,28 @@ size_t row_bytes(const Program& program, int32_t output) {
 
 }  // namespace
 
+size_t DeviceModel::staged_bytes(const Crossing& crossing, int64_t capacity) const {
+  return align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * capacity));
+}
+
+size_t DeviceModel::crossing_bytes(int64_t capacity) const {
+  size_t bytes = 0;
+  for (const Crossing& crossing : cut_.crossings) bytes += staged_bytes(crossing, capacity);
+  return bytes;
+}
+
+// Memory for chunks of the host's tables: the blocks and results on the device, and both ends of the copies.
+void DeviceModel::reserve(Lane& lane, const Route& route, int64_t capacity) const {
+  size_t results = 0;
+  for (int32_t output : route.outputs)
+    results += align_up(row_bytes(cut_.rest, output) * static_cast<size_t>(capacity));
+  lane.reserve(block_bytes(route, capacity) + results, crossing_bytes(capacity) + results);
+}
+
+size_t DeviceModel::block_bytes(const Route& route, int64_t capacity) const {
+  return align_up(route.bytes_per_row * static_cast<size_t>(capacity)) + scratch_bytes_;
+}
+
 int64_t DeviceModel::capacity_of(const Route& route, int64_t rows) const {
   size_t bytes = route.bytes_per_row + 1;
   for (int32_t output : route.outputs) bytes += row_bytes(cut_.rest, output);
@@ -181,8 +202,7 @@ void DeviceModel::launch(Lane& lane, const Task& task) const {
   std::vector<std::byte*> staged_at;
   for (const Crossing& crossing : cut_.crossings) {
     staged_at.push_back(staged);
-    staged +=
-        align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * task.capacity));
+    staged += staged_bytes(crossing, task.capacity);
   }
   const auto cross = [&](int32_t index, std::byte* to) {
     const Crossing& crossing = cut_.crossings[static_cast<size_t>(index)];
@@ -301,8 +321,7 @@ void DeviceModel::feed(Lane& lane, const Source* golden, const Batch* batch, con
   for (size_t i = 0; i < cut_.crossings.size(); ++i) {
     outputs.push_back(static_cast<int32_t>(i));
     destinations.push_back(staged);
-    const ValueType type = cut_.crossings[i].type;
-    staged += align_up(size_of(type.dtype) * static_cast<size_t>(type.width * task.capacity));
+    staged += staged_bytes(cut_.crossings[i], task.capacity);
   }
   for (size_t i = 0; i < cut_.host_outputs.size(); ++i) {
     const auto at = std::ranges::find(task.outputs, cut_.host_outputs[i]);
@@ -319,12 +338,8 @@ void DeviceModel::feed(Lane& lane, const Source* golden, const Batch* batch, con
   for (int64_t row = 0; row < task.rows; ++row) {
     std::vector<void*> at;
     for (size_t i = 0; i < outputs.size(); ++i) {
-      const ValueType type =
-          feed_->program()
-              .nodes[static_cast<size_t>(feed_->program().outputs[static_cast<size_t>(outputs[i])].value)]
-              .type;
       at.push_back(static_cast<std::byte*>(destinations[i]) +
-                   size_of(type.dtype) * static_cast<size_t>(type.width * row));
+                   row_bytes(feed_->program(), outputs[i]) * static_cast<size_t>(row));
     }
     feed_->run_row(RowOf(*golden, row), outputs, at, *workspace);
   }
@@ -332,10 +347,7 @@ void DeviceModel::feed(Lane& lane, const Source* golden, const Batch* batch, con
 
 // The chunk's results to where the caller wants them.
 void DeviceModel::collect(const Lane& lane, const Task& task) const {
-  const std::byte* staged = lane.host;
-  for (const Crossing& crossing : cut_.crossings)
-    staged +=
-        align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * task.capacity));
+  const std::byte* staged = lane.host + crossing_bytes(task.capacity);
   for (const Route::Visit& visit : task.route->visits) {
     for (int32_t shown : std::span(task.route->shown).subspan(visit.first_shown, visit.shown)) {
       const size_t bytes = row_bytes(cut_.rest, shown);
@@ -384,17 +396,6 @@ void DeviceModel::run(const Batch& batch, std::span<const int32_t> outputs,
   std::ranges::sort(device_outputs);
   const Route& route = route_for(device_outputs);
   const int64_t capacity = capacity_of(route, batch.rows());
-  size_t device_bytes = align_up(route.bytes_per_row * static_cast<size_t>(capacity)) + scratch_bytes_;
-  size_t host_bytes = 0;
-  for (const Crossing& crossing : cut_.crossings)
-    host_bytes +=
-        align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * capacity));
-  for (int32_t output : device_outputs) {
-    const size_t bytes = align_up(row_bytes(cut_.rest, output) * static_cast<size_t>(capacity));
-    device_bytes += bytes;
-    host_bytes += bytes;
-  }
-
   // two lanes: while the device works on one chunk, the host feeds the next
   const LaneLoan first_lane(*this);
   std::optional<LaneLoan> second_lane;
@@ -415,9 +416,9 @@ void DeviceModel::run(const Batch& batch, std::span<const int32_t> outputs,
   for (int64_t first = 0; first < std::max<int64_t>(batch.rows(), 1); first += capacity) {
     finish(turn);  // rows are refused in their order
     Lane& lane = *lanes[turn];
-    lane.reserve(device_bytes, host_bytes);
+    reserve(lane, route, capacity);
     const int64_t rows = std::min(capacity, batch.rows() - first);
-    Task task{&route, outputs, destinations, first, rows, capacity, lane.own, {}, nullptr};
+    Task task{&route, outputs, destinations, first, rows, capacity, lane.own, {}};
     const Batch part = rows_of(batch, first, rows);
     try {
       feed(lane, nullptr, &part, task);
@@ -455,10 +456,10 @@ void DeviceModel::run_on_device(Names names, std::span<const DeviceColumn> colum
   const Route& route = route_for(sorted);
   const int64_t capacity = capacity_of(route, rows);
   const LaneLoan loan(*this);
-  (*loan).reserve(align_up(route.bytes_per_row * static_cast<size_t>(capacity)) + scratch_bytes_, 0);
+  (*loan).reserve(block_bytes(route, capacity), 0);
   for (int64_t first = 0; first < rows; first += capacity) {
     const Task task{&route,   outputs, destinations, first, std::min(capacity, rows - first),
-                    capacity, stream,  by_column,    &names};
+                    capacity, stream,  by_column};
     try {
       launch(*loan, task);
       if (refused(*loan, task)) recompute(task, (*loan).host_fault[1]);
@@ -501,20 +502,12 @@ void DeviceModel::replay() const {
   const int64_t capacity = (golden.rows + 511) / 512 * 512;
   std::vector<std::vector<std::byte>> results;
   std::vector<void*> destinations;
-  size_t device_bytes = align_up(route.bytes_per_row * static_cast<size_t>(capacity)) + scratch_bytes_;
-  size_t host_bytes = 0;
-  for (const Crossing& crossing : cut_.crossings)
-    host_bytes +=
-        align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * capacity));
-  for (int32_t output : outputs) {
-    const size_t bytes = row_bytes(program, output);
-    destinations.push_back(results.emplace_back(bytes * static_cast<size_t>(golden.rows)).data());
-    device_bytes += align_up(bytes * static_cast<size_t>(capacity));
-    host_bytes += align_up(bytes * static_cast<size_t>(capacity));
-  }
+  for (int32_t output : outputs)
+    destinations.push_back(
+        results.emplace_back(row_bytes(program, output) * static_cast<size_t>(golden.rows)).data());
   const LaneLoan loan(*this);
-  (*loan).reserve(device_bytes, host_bytes);
-  const Task task{&route, outputs, destinations, 0, golden.rows, capacity, (*loan).own, {}, nullptr};
+  reserve(*loan, route, capacity);
+  const Task task{&route, outputs, destinations, 0, golden.rows, capacity, (*loan).own, {}};
   const GoldenSource source(program);
   feed(*loan, &source, nullptr, task);
   launch(*loan, task);

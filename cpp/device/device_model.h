@@ -50,6 +50,10 @@ class DeviceModel {
   class LaneLoan;
 
   const Route& route_for(const std::vector<int32_t>& outputs) const;
+  size_t staged_bytes(const Crossing& crossing, int64_t capacity) const;
+  size_t crossing_bytes(int64_t capacity) const;
+  size_t block_bytes(const Route& route, int64_t capacity) const;
+  void reserve(Lane& lane, const Route& route, int64_t capacity) const;
   int64_t capacity_of(const Route& route, int64_t rows) const;
   void launch(Lane& lane, const Task& task) const;
   void start(Lane& lane, const Task& task) const;

@@ -1,6 +1,7 @@
 // Functions of one number that steps are made of on a device, and how a chain of them is applied to a number
-// that stays in a register. Constexpr, so that a compiler for GPUs may take them too; every formula is the
-// one that the steps of the CPU compile.
+// that stays in a register. Constexpr, so that a compiler for GPUs may take them too. Links, bins and
+// functions of math.h are the CPU's own; the rest are its loops' formulas, held to them by
+// tests/cpp/test_device.cc.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 
+#include "kernels/row_inl.h"
 #include "ops/all_ops.h"
 #include "ops/device_step.h"
 #include "ops/step_support.h"
@@ -239,37 +240,12 @@ void sum_sequential(const BlockView& input, T* sums) {
   }
 }
 
-// NumPy's sum over a contiguous row (numpy/_core/src/umath/loops_utils.h.src: pairwise_sum), of columns
-// [first, first + count) of one row.
-template <class T>
-T pairwise(const T* row, int64_t stride, int64_t count) {
-  constexpr int64_t kBlock = 128;
-  if (count < 8) {
-    T sum = T{-0.0};
-    for (int64_t i = 0; i < count; ++i) sum += row[i * stride];
-    return sum;
-  }
-  if (count <= kBlock) {
-    T parts[8];
-    for (int64_t k = 0; k < 8; ++k) parts[k] = row[k * stride];
-    int64_t i = 8;
-    for (; i < count - count % 8; i += 8)
-      for (int64_t k = 0; k < 8; ++k) parts[k] += row[(i + k) * stride];
-    T sum = ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
-    for (; i < count; ++i) sum += row[i * stride];
-    return sum;
-  }
-  int64_t half = count / 2;
-  half -= half % 8;
-  return pairwise(row, stride, half) + pairwise(row + half * stride, stride, count - half);
-}
-
 template <class T>
 void sum_pairwise(const BlockView& input, T* sums) {
-  if (input.width < 8) return sum_sequential(input, sums);
+  if (input.width < 8) return sum_sequential(input, sums);  // whose loops vectorise
   const auto* values = input.column<T>(0);
   for (int64_t row = 0; row < input.rows; ++row)
-    sums[row] = T{0} + pairwise(values + row, input.rows, input.width);
+    sums[row] = rows::sum_pairwise<T>(rows::Strided<const T>{values + row, input.rows}, input.width);
 }
 
 template <class T>
