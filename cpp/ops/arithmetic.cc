@@ -1,6 +1,7 @@
 // arith, combine, clip, binarize: one number in, one number out, each correctly rounded.
 #include <cmath>
 
+#include "kernels/row_inl.h"
 #include "ops/all_ops.h"
 #include "ops/device_step.h"
 #include "ops/step_support.h"
@@ -107,28 +108,27 @@ ValueType validate_combine(const NodeReader& reader) {
   return reader.input(0);
 }
 
-template <class T, class Fn>
-std::unique_ptr<Step> combine_step(Fn fn) {
-  return make_step([fn](const StepArgs& args) {
-    const int64_t rows = args.output.rows;
+template <class T, device::Combination kFunction>
+std::unique_ptr<Step> combine_step() {
+  return make_step([](const StepArgs& args) {
+    const int64_t count = args.output.rows;
     for (int64_t column = 0; column < args.output.width; ++column) {
       const auto* left = args.inputs[0].column<T>(column);
       const auto* right = args.inputs[1].column<T>(args.inputs[1].width == 1 ? 0 : column);
       auto* to = args.output.column<T>(column);
-      for (int64_t row = 0; row < rows; ++row) to[row] = fn(left[row], right[row]);
+      for (int64_t row = 0; row < count; ++row) to[row] = rows::combine(kFunction, left[row], right[row]);
     }
   });
 }
 
 template <class T>
 std::unique_ptr<Step> combine_of(const std::string& fn) {
-  if (fn == "add") return combine_step<T>([](T a, T b) { return a + b; });
-  if (fn == "sub") return combine_step<T>([](T a, T b) { return a - b; });
-  if (fn == "mul") return combine_step<T>([](T a, T b) { return a * b; });
-  if (fn == "div") return combine_step<T>([](T a, T b) { return a / b; });
-  // np.minimum and np.maximum: a NaN on either side wins, and of 0.0 and -0.0 the right one is taken
-  if (fn == "min") return combine_step<T>([](T a, T b) { return a < b || a != a ? a : b; });
-  return combine_step<T>([](T a, T b) { return a > b || a != a ? a : b; });
+  using enum device::Combination;
+  if (fn == "add") return combine_step<T, add>();
+  if (fn == "sub") return combine_step<T, sub>();
+  if (fn == "mul") return combine_step<T, mul>();
+  if (fn == "div") return combine_step<T, div>();
+  return fn == "min" ? combine_step<T, min>() : combine_step<T, max>();
 }
 
 std::unique_ptr<Step> lower_combine(const NodeReader& reader) {
