@@ -1,4 +1,4 @@
-// From text to the code of its category: an immutable hash map, read many values at a time.
+// From text to the code of its category: an immutable perfect hash map, read many values at a time.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,15 @@
 
 namespace mlcore {
 
-// Open addressing at half load. A slot is half a cache line and holds a key of up to 16 bytes itself, as two
-// words that are compared at once; longer keys are compared by hash and length, then in the text. The hash
-// has a random seed, so that no file and no table can be made to collide; a seed that puts a key far from its
-// home is replaced.
+// Every key has a slot of its own, so that a look-up is one compare and never a search: keys fall into small
+// buckets, and each bucket has a shift, a byte, under which none of its keys meets another in the slots
+// ("hash and displace"). A slot is half a cache line and holds a key of up to 16 bytes itself, as two words;
+// longer keys are compared by hash and length, then in the text. The hash has a random seed, so that no file
+// and no table can be made to collide; a seed under which some bucket finds no shift is replaced.
 class StringMap {
  public:
   static constexpr int32_t kAbsent = -2;
+  static constexpr int64_t kGroup = 32;  // values that are looked up together
   struct Seed {
     uint64_t first;
     uint64_t second;
@@ -31,31 +33,33 @@ class StringMap {
   // The first key that equals one before it: the map is then of no use.
   std::optional<int64_t> repeated() const { return repeated_; }
 
-  // The code of each of n values, kAbsent for those that are no key and those that are missing.
+  // The code of each of n <= kGroup values, kAbsent for those that are no key and those that are missing,
+  // whose bits are set in what is returned.
+  uint32_t find_group(const StringRef* values, int64_t n, int32_t* codes) const;
+  // Of any number of values.
   void find(const StringRef* values, int64_t n, int32_t* codes) const;
 
  private:
-  static constexpr int64_t kEmpty = -1;
   struct alignas(32) Slot {
     uint64_t first;  // the words of a short key; the hash and the place in the text of a long one
     uint64_t second;
-    int64_t length = kEmpty;
-    int32_t code;
+    int64_t length = -1;  // of no value
+    int32_t code = kAbsent;
   };
-  struct Probe {
-    uint64_t first;
-    uint64_t second;
-    uint64_t slot;
-  };
+  struct Key;
+  class Filler;
 
-  Probe probe_of(const char* key, int64_t length) const;
-  const Slot* find_slot(const Probe& probe, const char* key, int64_t length) const;
-  bool fill(std::span<const int64_t> offsets, std::span<const int32_t> codes);
+  uint64_t slot_of(uint64_t hash) const { return slot_of(hash, shifts_[hash >> bucket_shift_]); }
+  uint64_t slot_of(uint64_t hash, uint64_t shift) const {
+    return ((hash >> 24) + shift * (hash | 1)) & slot_mask_;  // an odd step: it comes to every slot
+  }
 
   Seed seed_;
   const char* text_;
-  uint64_t home_slots_;      // slots that a hash may point to; runs may go on behind them
-  std::vector<Slot> slots_;  // the last one is always empty
+  int bucket_shift_;
+  uint64_t slot_mask_;
+  std::vector<uint8_t> shifts_;  // by bucket
+  std::vector<Slot> slots_;
   std::optional<int64_t> repeated_;
 };
 

@@ -151,8 +151,14 @@ class TextEncodeStep final : public Step, public TextEncoder {
   void run(const StepArgs& args) const override {
     const auto* from = args.inputs[0].column<StringRef>(0);
     auto* to = args.output.column<int32_t>(0);
-    map_.find(from, args.output.rows, to);
-    settle(args, [&](int64_t row) { return from[row]; });
+    for (int64_t at = 0; at < args.output.rows; at += StringMap::kGroup) {
+      uint32_t absent =
+          map_.find_group(from + at, std::min(StringMap::kGroup, args.output.rows - at), to + at);
+      for (; absent != 0; absent &= absent - 1) {
+        const int64_t row = at + std::countr_zero(absent);
+        to[row] = code_without_key(from[row], args.first_row + row);
+      }
+    }
   }
 
   const TextEncoder* text_encoder() const override { return this; }
@@ -165,31 +171,24 @@ class TextEncodeStep final : public Step, public TextEncoder {
                       std::span<const int32_t> codes) const override {
     const auto* from = args.inputs[0].column<int32_t>(0);
     auto* to = args.output.column<int32_t>(0);
-    for (int64_t row = 0; row < args.output.rows; ++row)
-      to[row] = from[row] >= 0 ? codes[static_cast<size_t>(from[row])] : StringMap::kAbsent;
-    settle(args, [&](int64_t row) {
-      return from[row] >= 0 ? entries[static_cast<size_t>(from[row])] : StringRef{nullptr, ~from[row]};
-    });
+    for (int64_t row = 0; row < args.output.rows; ++row) {
+      const int32_t entry = from[row];
+      to[row] = entry >= 0 ? codes[static_cast<size_t>(entry)] : StringMap::kAbsent;
+      if (to[row] == StringMap::kAbsent) [[unlikely]]
+        to[row] =
+            code_without_key(entry >= 0 ? entries[static_cast<size_t>(entry)] : StringRef{nullptr, ~entry},
+                             args.first_row + row);
+    }
   }
 
  private:
-  // Codes for the rows without one.
-  template <class ValueAt>
-  void settle(const StepArgs& args, const ValueAt& value_at) const {
-    const int64_t rows = args.output.rows;
-    auto* codes = args.output.column<int32_t>(0);
-    int32_t lowest = 0;
-    for (int64_t row = 0; row < rows; ++row) lowest = std::min(lowest, codes[row]);
-    if (lowest != StringMap::kAbsent) return;
-    for (int64_t row = 0; row < rows; ++row) {
-      if (codes[row] != StringMap::kAbsent) continue;
-      const StringRef value = value_at(row);
-      const auto kind = missing_kind(value);
-      const auto code = kind ? fallbacks_.missing[*kind] : fallbacks_.unknown;
-      if (!code) [[unlikely]]
-        blame_.refuse(expectation(keys_), 0, kind ? shown(*kind) : shown(value), args.first_row + row);
-      codes[row] = *code;
-    }
+  // Of an unknown or missing value; throws where the step refuses it.
+  int32_t code_without_key(const StringRef& value, int64_t row) const {
+    const auto kind = missing_kind(value);
+    const auto code = kind ? fallbacks_.missing[*kind] : fallbacks_.unknown;
+    if (!code) [[unlikely]]
+      blame_.refuse(expectation(keys_), 0, kind ? shown(*kind) : shown(value), row);
+    return *code;
   }
 
   Blame blame_;
