@@ -19,12 +19,15 @@ class ArgumentError : public std::runtime_error {
 };
 
 template <class... Parts>
-void require_argument(bool condition, const Parts&... parts) {
-  if (condition) [[likely]]
-    return;
+[[noreturn, gnu::cold, gnu::noinline]] void fail_argument(const Parts&... parts) {
   std::string message;
   ((message += text(parts)), ...);
   throw ArgumentError(message);
+}
+template <class... Parts>
+[[gnu::always_inline]] inline void require_argument(bool condition, const Parts&... parts) {
+  if (!condition) [[unlikely]]
+    fail_argument(parts...);
 }
 
 template <class T>

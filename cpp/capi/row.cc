@@ -77,7 +77,8 @@ void set_missing(mlc_row& row, size_t column, MissingKind kind) {
 
 void set_float(mlc_row& row, size_t column, double value) {
   if (std::isnan(value)) return set_missing(row, column, kNaN);
-  if (!put_number(value, row.kind(column), row.values.value(column)))
+  if (row.kind(column) == Kind::float64) std::memcpy(row.values.value(column), &value, sizeof value);
+  else if (!put_number(value, row.kind(column), row.values.value(column)))
     refuse(row, column, described("double", value));
   row.values.set_present(column);
   row.mark(column);

@@ -58,7 +58,7 @@ class RowEvaluator {
   static constexpr size_t kWalks = 64;
 
   struct alignas(64) Memory {
-    uint8_t bytes[one_row::kMaxBytes];
+    uint8_t bytes[one_row::kMaxBytes + 64];
     uint8_t ends[kGroup];
     uint32_t at[kWalks];
     uint64_t* masks() { return reinterpret_cast<uint64_t*>(this + 1); }

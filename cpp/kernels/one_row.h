@@ -25,29 +25,31 @@ inline constexpr uint32_t kMaxBytes = 256;  // of a row
 inline constexpr size_t kTogether = 64;     // trees whose nodes lie side by side
 inline constexpr uint32_t kFan = 16;        // children of a node of a search tree
 inline constexpr uint32_t kMaxRank = 255;   // cuts that share a byte
-inline constexpr uint32_t kSets = 0, kOneCut = 1, kNested = ~0u;
+inline constexpr uint32_t kTable = 0, kSets = 1, kOneCut = 2, kNested = ~0u;
+inline constexpr uint32_t kCopied = 16;  // bytes of a table's line that are copied at a time
 
 // The bytes that a column of the layout becomes.
 struct Bytes {
   uint32_t column;
-  // kSets: a byte for each set of categories; kNested: one byte; kOneCut: one byte; else 1 + levels of a
-  // search tree over the cuts, and a byte for each kMaxRank of them
+  // kTable, kSets: a byte for each set of categories; kNested: one byte; kOneCut: one byte; else kOneCut +
+  // levels of a search tree over the cuts, and a byte for each kMaxRank of them
   uint32_t kind;
   uint32_t first, count;
-  uint32_t data;  // place in `cuts`, `sets` or `nested`
-  uint32_t size;  // kNested: codes listed; larger ones are forest::kCodeLarge
+  uint32_t data;  // place in `cuts`, `sets` or `by_code`
+  uint32_t size;  // kTable, kNested: codes listed; larger ones are forest::kCodeLarge
 };
 
 template <class K>
 struct Columns {
-  const Bytes* bytes;
+  const Bytes* bytes;  // those of kTable first, in the order of their bytes
   size_t count;
   // Search trees: a node is kFan keys; the nodes lie level by level. In the lowest level they are the cuts,
   // above it the last cuts of all children but the last. Unused places hold the largest key.
   const K* cuts;
-  const uint32_t* sets;   // places in `pool`
-  const uint32_t* pool;   // forest::Layout::pool
-  const uint8_t* nested;  // by code: in how many of the sets that send right it is
+  const uint32_t* sets;  // places in `pool`
+  const uint32_t* pool;  // forest::Layout::pool
+  // kTable: by code, the bytes of its sets; kNested: by code, in how many of the sets that send right it is
+  const uint8_t* by_code;
 };
 
 // Nanoseconds, measured.
@@ -60,7 +62,7 @@ inline constexpr float kColumnCost = 1.5f;  // its bytes
 inline constexpr float kWalkCost = 1.3f;    // a step of a walk of the tree itself
 
 struct Kernels {
-  // The bytes of a row; `out` has kMaxBytes, aligned to 64.
+  // The bytes of a row; `out` has kMaxBytes + kCopied, aligned to 64.
   void (*bytes32)(const Columns<uint32_t>& columns, const uint32_t* keys, uint8_t* out);
   void (*bytes64)(const Columns<uint64_t>& columns, const uint64_t* keys, uint8_t* out);
   // Side by side: the masks of `count` nodes of 64 trees, `stride` words apart. A node: kTogether places of

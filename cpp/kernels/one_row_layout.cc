@@ -11,7 +11,8 @@ namespace {
 using forest::is_leaf, forest::Layout;
 
 constexpr uint32_t kMaxNestedCodes = 1 << 13;
-constexpr size_t kMaxEnds = 8;  // for each node of the forest
+constexpr size_t kMaxTableBytes = 1 << 14;  // of a column: it shall stay in the first-level cache
+constexpr size_t kMaxEnds = 8;              // for each node of the forest
 
 template <class N>
 class Builder {
@@ -111,34 +112,49 @@ class Builder {
       first_byte_[column] = out_.byte_count;
       if (!nested_[column].empty()) {
         add_nested(column, bytes);
+      } else if (tests_.is_category(column) && size_t{tests_.codes(column)} * count <= kMaxTableBytes) {
+        add_table(column, bytes);
       } else if (tests_.is_category(column)) {
         bytes.data = static_cast<uint32_t>(out_.sets.size());
         for (K place : tests) out_.sets.push_back(static_cast<uint32_t>(place));
       } else {
+        if (count > 1) start_line();
         bytes.data = static_cast<uint32_t>(out_.cuts.size());
         bytes.count = (count + kMaxRank - 1) / kMaxRank;
-        bytes.kind = count == 1 ? kOneCut : 1 + add_search_tree(tests);
+        bytes.kind = count == 1 ? kOneCut : kOneCut + add_search_tree(tests);
         if (count == 1) out_.cuts.push_back(tests[0]);
       }
       out_.byte_count += bytes.count;
       out_.bytes.push_back(bytes);
     }
+    out_.by_code.resize(out_.by_code.size() + kCopied);  // the last line is copied in whole pieces, too
     // the loop's branches are foreseen when alike columns are neighbours
     std::stable_sort(out_.bytes.begin(), out_.bytes.end(),
                      [](const Bytes& a, const Bytes& b) { return a.kind < b.kind; });
   }
 
+  void add_table(size_t column, Bytes& bytes) {
+    bytes.kind = kTable;
+    bytes.data = static_cast<uint32_t>(out_.by_code.size());
+    bytes.size = tests_.codes(column);
+    for (uint32_t code = 0; code < bytes.size; ++code)
+      for (K place : tests_.of(column))
+        out_.by_code.push_back(static_cast<uint8_t>(forest::goes_right(layout_.pool.data() + place, code)));
+  }
+
   void add_nested(size_t column, Bytes& bytes) {
     bytes.kind = kNested;
     bytes.count = 1;
-    bytes.data = static_cast<uint32_t>(out_.nested.size());
+    bytes.data = static_cast<uint32_t>(out_.by_code.size());
     bytes.size = tests_.codes(column);
     for (uint32_t code = 0; code < bytes.size; ++code) {
       uint32_t in = 0;
       for (K place : tests_.of(column)) in += forest::goes_right(layout_.pool.data() + place, code);
-      out_.nested.push_back(static_cast<uint8_t>(in));
+      out_.by_code.push_back(static_cast<uint8_t>(in));
     }
   }
+
+  void start_line() { out_.cuts.resize((out_.cuts.size() + kFan - 1) / kFan * kFan); }
 
   // Returns its number of levels.
   uint32_t add_search_tree(const std::vector<K>& cuts) {

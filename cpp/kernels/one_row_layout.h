@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/aligned_vector.h"
 #include "kernels/forest_layout.h"
 #include "kernels/one_row.h"
 
@@ -15,11 +16,11 @@ struct Trees {
   float cost = 0;      // nanoseconds for a row
   uint32_t byte_count = 0;
   std::vector<Bytes> bytes;
-  std::vector<K> cuts;
+  AlignedVector<K> cuts;
   std::vector<uint32_t> sets;
-  std::vector<uint8_t> nested;
-  std::vector<uint8_t> nodes;  // as Kernels reads them
-  std::vector<uint32_t> ends;  // [tree][end]: the leaf's node, counted from the tree's first
+  std::vector<uint8_t> by_code;
+  AlignedVector<uint8_t> nodes;  // as Kernels reads them
+  std::vector<uint32_t> ends;    // [tree][end]: the leaf's node, counted from the tree's first
 
   size_t ends_of_a_tree() const { return size_t{1} << depth; }
   // Of `tree` and those after it; side by side a multiple of kTogether.
@@ -27,7 +28,7 @@ struct Trees {
     return nodes.data() + 2 * tree * (side_by_side ? ends_of_a_tree() - 1 : ends_of_a_tree());
   }
   Columns<K> columns(const uint32_t* pool) const {
-    return {bytes.data(), bytes.size(), cuts.data(), sets.data(), pool, nested.data()};
+    return {bytes.data(), bytes.size(), cuts.data(), sets.data(), pool, by_code.data()};
   }
 };
 

@@ -25,14 +25,21 @@ void write_bytes(const Columns<K>& columns, const K* keys, uint8_t* out) {
     const Bytes& column = columns.bytes[i];
     const K key = keys[column.column];
     uint8_t* to = out + column.first;
+    if (column.kind == kTable) {
+      // whole pieces: what they write behind this column is written after them
+      const uint32_t code = key < column.size ? static_cast<uint32_t>(key) : forest::kCodeLarge;
+      const uint8_t* from = columns.by_code + column.data + size_t{code} * column.count;
+      for (uint32_t k = 0; k < column.count; k += kCopied) __builtin_memcpy(to + k, from + k, kCopied);
+      continue;
+    }
     if (column.kind == kSets) {
       for (uint32_t k = 0; k < column.count; ++k)
         to[k] = static_cast<uint8_t>(forest::goes_right(columns.pool + columns.sets[column.data + k], key));
       continue;
     }
     if (column.kind == kNested) {
-      *to =
-          columns.nested[column.data + (key < column.size ? static_cast<uint32_t>(key) : forest::kCodeLarge)];
+      *to = columns
+                .by_code[column.data + (key < column.size ? static_cast<uint32_t>(key) : forest::kCodeLarge)];
       continue;
     }
     const K* level = columns.cuts + column.data;
@@ -41,7 +48,7 @@ void write_bytes(const Columns<K>& columns, const K* keys, uint8_t* out) {
       continue;
     }
     uint32_t rank = P::below(key, level);
-    for (size_t k = 2, nodes = 1; k < column.kind; ++k) {
+    for (size_t k = kOneCut + 1, nodes = 1; k < column.kind; ++k) {
       level += nodes * kFan;
       nodes *= kFan;
       rank = rank * kFan + P::below(key, level + size_t{rank} * kFan);

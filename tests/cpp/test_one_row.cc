@@ -12,7 +12,7 @@ using namespace mlcore;
 using namespace mlcore::random_trees;
 
 struct Met {
-  int complete = 0, deep_searches = 0, pages = 0, sets = 0, nested = 0, too_many = 0;
+  int complete = 0, deep_searches = 0, pages = 0, tables = 0, sets = 0, nested = 0, too_many = 0;
 };
 
 // What the evaluator writes for one row.
@@ -52,8 +52,9 @@ void check(const Shape& shape, DType block, std::mt19937& random, Met& met) {
     met.too_many += complete.depth == 0;
     met.complete += complete.depth > 0;
     for (const one_row::Bytes& bytes : complete.bytes) {
-      met.deep_searches += bytes.kind > 3 && bytes.kind != one_row::kNested;
-      met.pages += bytes.kind > one_row::kOneCut && bytes.count > 1;
+      met.deep_searches += bytes.kind > one_row::kOneCut + 2 && bytes.kind != one_row::kNested;
+      met.pages += bytes.kind > one_row::kOneCut && bytes.kind != one_row::kNested && bytes.count > 1;
+      met.tables += bytes.kind == one_row::kTable;
       met.sets += bytes.kind == one_row::kSets;
       met.nested += bytes.kind == one_row::kNested;
     }
@@ -103,6 +104,7 @@ BOOST_AUTO_TEST_CASE(ends_are_those_of_the_walk) {
       {60, 9, false, 5, 30, true, false, 4},
       {2, 4, false, 5, 12, false, true, 2},
       {40, 9, false, 5, 12, false, true, 4},
+      {20, 8, false, 20, 9000, false, false, 4},
   };
   std::mt19937 random(17);
   Met met;
@@ -114,6 +116,7 @@ BOOST_AUTO_TEST_CASE(ends_are_those_of_the_walk) {
   BOOST_TEST(met.complete > 0);
   BOOST_TEST(met.deep_searches > 0);
   BOOST_TEST(met.pages > 0);
+  BOOST_TEST(met.tables > 0);
   BOOST_TEST(met.sets > 0);
   BOOST_TEST(met.nested > 0);
   BOOST_TEST(met.too_many > 0);
