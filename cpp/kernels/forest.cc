@@ -25,7 +25,7 @@ constexpr size_t kSmallTree = size_t{8} << 10;  // bytes of nodes
 constexpr int64_t kMaxTile = 512;
 // A tree of more bytes than this is read from memory for every tile of rows, so tiles are long.
 constexpr size_t kHugeTree = size_t{48} << 10;
-constexpr size_t kHugeTileBytes = size_t{8} << 20;
+constexpr size_t kHugeTileBytes = size_t{1} << 20;
 constexpr int64_t kMaxHugeTile = 8192;
 constexpr int64_t kFewRows = 4;           // up to here each row walks alone, several trees at a time
 constexpr size_t kMinTable = 16;          // entries of a leaf table, which is read a register at a time
@@ -53,7 +53,9 @@ class Evaluator final : public Forest {
     release(layout_.source);
     slice();
     if (sliced_.empty() && layout_.nodes.size() * sizeof(N) > kHugeTree * layout_.trees.size()) {
-      const auto rows = static_cast<int64_t>(kHugeTileBytes / (width * sizeof(Key)));
+      shared_ = shared_columns();
+      const size_t used = shared_ > 0 ? shared_ : width;
+      const auto rows = static_cast<int64_t>(kHugeTileBytes / (used * sizeof(Key)));
       tile_ = std::clamp(rows / kLanes * kLanes, tile_, kMaxHugeTile);
     }
   }
@@ -62,7 +64,9 @@ class Evaluator final : public Forest {
 
   size_t scratch_bytes(int64_t rows) const override {
     const auto tile = static_cast<size_t>(std::min(tile_, round_up(rows)));
-    const size_t walk = key_bytes(tile) + std::max(sizeof(uint32_t) * tile, row_.scratch_bytes());
+    const size_t words =
+        tile + (sorts(static_cast<int64_t>(tile)) ? words_of_sort(static_cast<int64_t>(tile)) : 0);
+    const size_t walk = key_bytes(tile) + std::max(sizeof(uint32_t) * words, row_.scratch_bytes());
     return rows >= sliced_from_ ? std::max(walk, block_places(rows >= large_from_).back()) : walk;
   }
 
@@ -90,13 +94,53 @@ class Evaluator final : public Forest {
     std::byte* memory = static_cast<std::byte*>(scratch) + key_bytes(static_cast<size_t>(tile));
     for (; first < run.rows; first += tile) {
       const int64_t count = std::min(tile, run.rows - first);
+      auto* const at = reinterpret_cast<uint32_t*>(memory);
+      if (sorts(round_up(count)) && make_shared_keys(run, first, count, keys)) {
+        run_tile(run, first, count, {keys, shared_, static_cast<typename N::Index>(shared_ - 1)}, at);
+        continue;
+      }
       make_keys(run, first, count, keys);
       if (count <= few_rows_)
         for (int64_t r = 0; r < count; ++r)
           row_.run(layout_, leaves_, run, first + r, keys + static_cast<size_t>(r) * layout_.columns.size(),
                    memory);
-      else run_tile(run, first, count, keys, reinterpret_cast<uint32_t*>(memory));
+      else run_tile(run, first, count, {keys, layout_.columns.size()}, at);
     }
+  }
+
+  // Columns of a row without NaN, whose two views are one (pair_views); 0: the views are not paired.
+  size_t shared_columns() const {
+    const std::vector<Column>& columns = layout_.columns;
+    const size_t half = layout_.view_begin[static_cast<size_t>(View::nan_left)];
+    if (!std::has_single_bit(half) || half == columns.size() ||
+        layout_.view_begin[static_cast<size_t>(View::nan_left) + 1] != columns.size())
+      return 0;
+    for (size_t i = half; i < columns.size(); ++i)
+      if (i - half >= half || columns[i].feature != columns[i - half].feature) return 0;
+    return half;
+  }
+
+  // The keys of rows that no NaN is among; false, with nothing of use written, when one is.
+  bool make_shared_keys(const Run<Key>& run, int64_t first, int64_t count, Key* keys) const {
+    if (shared_ == 0) return false;
+    Key largest = 0;
+    for (size_t c = 0; c < layout_.columns.size() - shared_; ++c) {
+      const Float* x = run.data + layout_.columns[c].feature * run.rows + first;
+      for (int64_t r = 0; r < count; ++r) {
+        const Key key = key_of<Key>(x[r]);
+        largest = std::max(largest, key);
+        keys[static_cast<size_t>(r) * shared_ + c] = key;
+      }
+      if (largest == static_cast<Key>(~Key{0})) return false;
+    }
+    fill_up(count, shared_, keys);
+    return true;
+  }
+
+  // Some valid key for the rows up to the next multiple of kLanes.
+  static void fill_up(int64_t count, size_t stride, Key* keys) {
+    std::memset(keys + static_cast<size_t>(count) * stride, 0,
+                static_cast<size_t>(round_up(count) - count) * stride * sizeof(Key));
   }
 
   // Where a block's masks, keys, ranks, bytes, leaf numbers, nodes and keys by row lie, and where they end.
@@ -288,23 +332,29 @@ class Evaluator final : public Forest {
     }
   }
 
-  // Row-major keys of rows [first, first + count); rows up to the next multiple of kLanes get some valid key.
+  // Row-major keys of rows [first, first + count), and what follows them.
   void make_keys(const Run<Key>& run, int64_t first, int64_t count, Key* keys) const {
     view_keys<View::nan_right>(run, first, count, keys);
     view_keys<View::nan_left>(run, first, count, keys);
     view_keys<View::zero_right>(run, first, count, keys);
     view_keys<View::zero_left>(run, first, count, keys);
     view_keys<View::category>(run, first, count, keys);
-    const size_t stride = layout_.columns.size();
-    if (count > kFewRows)
-      std::memset(keys + static_cast<size_t>(count) * stride, 0,
-                  static_cast<size_t>(round_up(count) - count) * stride * sizeof(Key));
+    if (count > kFewRows) fill_up(count, layout_.columns.size(), keys);
   }
 
-  void run_tile(const Run<Key>& run, int64_t first, int64_t count, const Key* keys, uint32_t* at) const {
+  // Whether so many rows are sorted on their way through a tree.
+  bool sorts(int64_t rows) const { return tile_ > kMaxTile && rows >= kSortedRows; }
+
+  void run_tile(const Run<Key>& run, int64_t first, int64_t count, const RowKeys<N>& keys,
+                uint32_t* at) const {
+    const int64_t rows = round_up(count);
     for (size_t t = 0; t < layout_.trees.size(); ++t) {
-      std::fill_n(at, round_up(count), 0);
-      walk_rows(layout_, layout_.trees[t], 0, keys, round_up(count), at);
+      if (sorts(rows) && !layout_.trees[t].categories) {
+        walk_sorted(layout_, layout_.trees[t], keys, rows, at, at + rows);
+      } else {
+        std::fill_n(at, rows, 0);
+        walk_rows(layout_, layout_.trees[t], 0, keys.keys, rows, at);
+      }
       leaves_.add(run, layout_.trees[t], t, first, count, at);
     }
   }
@@ -314,6 +364,7 @@ class Evaluator final : public Forest {
   Leaves<N, Leaf> leaves_;
   RowEvaluator<N, Leaf> row_;
   int64_t tile_ = kLanes;
+  size_t shared_ = 0;            // columns of a row without NaN, where they are fewer
   int64_t few_rows_ = kFewRows;  // up to so many are taken one by one
 
   const sliced::Kernels* kernels_;
@@ -337,6 +388,8 @@ std::unique_ptr<Forest> make(const ForestSpec& spec, std::vector<Column> columns
 
 std::unique_ptr<Forest> Forest::build(const ForestSpec& spec, Isa isa) {
   std::vector<forest::Column> columns = forest::columns_of(spec);
+  if (spec.feature.size() * sizeof(forest::Narrow32) > forest::kHugeTree * (spec.tree_offsets.size() - 1))
+    columns = forest::pair_views(std::move(columns));
   if (spec.block == DType::f64) return forest::make<forest::Wide64>(spec, std::move(columns), isa);
   if (forest::fits_narrow(spec, columns))
     return forest::make<forest::Narrow32>(spec, std::move(columns), isa);

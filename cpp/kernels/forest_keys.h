@@ -15,7 +15,7 @@ namespace mlcore::forest {
 
 enum class View : uint8_t {
   nan_right,   // NaN is the largest key
-  nan_left,    // NaN is the smallest key: all others are one larger than in nan_right
+  nan_left,    // NaN is the smallest key, which is no number's; all others are as in nan_right
   zero_right,  // like nan_right, and abs(x) <= 1e-35f is NaN
   zero_left,
   category,  // a category code: 0 NaN, 1 sent where negatives go, 2 too large for any bitset, c + 3 category
@@ -61,7 +61,8 @@ template <class K, View kView>
   if constexpr (kView == View::category) return category_code<K>(x, rule);
   constexpr bool kZeroIsNaN = kView == View::zero_right || kView == View::zero_left;
   const K key = kZeroIsNaN && counts_as_zero<K>(x) ? static_cast<K>(~K{0}) : key_of<K>(x);
-  return kView == View::nan_left || kView == View::zero_left ? static_cast<K>(key + 1) : key;
+  constexpr bool kLeft = kView == View::nan_left || kView == View::zero_left;
+  return kLeft && key == static_cast<K>(~K{0}) ? K{0} : key;
 }
 
 // Whether a category goes right in a set of Layout::pool: the count of codes, then a bit for each.

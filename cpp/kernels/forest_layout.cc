@@ -1,6 +1,7 @@
 #include "kernels/forest_layout.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace mlcore::forest {
 namespace {
@@ -44,13 +45,12 @@ FloatOf<K> rounded_down(double t) {
 
 // The largest key that goes left. Both zeros are one number: a bound at zero includes or excludes both.
 template <class K>
-K span_of(double t, bool strict, View view) {
+K span_of(double t, bool strict) {
   const FloatOf<K> bound = rounded_down<K>(t);
   const bool exact = static_cast<double>(bound) == t;
   const FloatOf<K> zero = strict && exact ? -FloatOf<K>{0} : FloatOf<K>{0};
   const K key = key_of<K>(bound == FloatOf<K>{0} ? zero : bound);
-  const K left = strict && exact ? static_cast<K>(key - 1) : key;
-  return view == View::nan_left || view == View::zero_left ? static_cast<K>(left + 1) : left;
+  return strict && exact ? static_cast<K>(key - 1) : key;
 }
 
 void set_bit(std::vector<uint32_t>& pool, size_t first_word, uint32_t bit) {
@@ -148,7 +148,7 @@ class Builder {
     if (view == View::category)
       return {static_cast<Key>(add_category_bits(spec_, node, layout_.pool)),
               static_cast<typename N::Index>(at | N::kCategory), left};
-    return {span_of<Key>(threshold(spec_, node), spec_.strict, view), at, left};
+    return {span_of<Key>(threshold(spec_, node), spec_.strict), at, left};
   }
 
   static typename N::Index index(size_t at) { return static_cast<typename N::Index>(at); }
@@ -166,6 +166,20 @@ std::vector<Column> columns_of(const ForestSpec& spec) {
   std::sort(columns.begin(), columns.end());
   columns.erase(std::unique(columns.begin(), columns.end()), columns.end());
   columns.shrink_to_fit();
+  return columns;
+}
+
+std::vector<Column> pair_views(std::vector<Column> columns) {
+  if (columns.empty() || columns.front().view != View::nan_right || columns.back().view != View::nan_left)
+    return columns;
+  std::vector<int32_t> features;
+  for (const Column& column : columns) features.push_back(column.feature);
+  std::sort(features.begin(), features.end());
+  features.erase(std::unique(features.begin(), features.end()), features.end());
+  columns.clear();
+  for (int32_t feature : features) columns.push_back({View::nan_right, feature});
+  columns.resize(std::bit_ceil(features.size()), columns.back());
+  for (int32_t feature : features) columns.push_back({View::nan_left, feature});
   return columns;
 }
 

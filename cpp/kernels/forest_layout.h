@@ -76,6 +76,10 @@ size_t size_of_tree(const Layout<N>& layout, size_t tree) {
 
 // The columns that the splits read, sorted.
 std::vector<Column> columns_of(const ForestSpec& spec);
+// The columns of a forest of numbers alone, some of whose splits send NaN left and some right, so that both
+// views of a feature are a power of two apart: in a row without NaN they are one key. Other columns as they
+// are.
+std::vector<Column> pair_views(std::vector<Column> columns);
 // Whether 16-bit columns and children suffice.
 bool fits_narrow(const ForestSpec& spec, const std::vector<Column>& columns);
 // Defined for the three kinds of nodes above.

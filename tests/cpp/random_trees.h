@@ -136,9 +136,9 @@ K key(forest::View view, forest::FloatOf<K> x) {
   const bool zero = forest::counts_as_zero<K>(x);
   switch (view) {
     case View::nan_right: return plain;
-    case View::nan_left: return static_cast<K>(plain + 1);
+    case View::nan_left: return plain == static_cast<K>(~K{0}) ? K{0} : plain;
     case View::zero_right: return zero ? static_cast<K>(~K{0}) : plain;
-    case View::zero_left: return static_cast<K>((zero ? static_cast<K>(~K{0}) : plain) + 1);
+    case View::zero_left: return zero || plain == static_cast<K>(~K{0}) ? K{0} : plain;
     default: return forest::category_code<K>(x, CategoryRule::lightgbm);
   }
 }
