@@ -15,6 +15,12 @@
 #else
 #define MLCORE_BODY
 #endif
+// Before a loop whose counter must be a constant, because it indexes what shall lie in registers.
+#if defined(__CUDA_ARCH__)
+#define MLCORE_UNROLL _Pragma("unroll")
+#else
+#define MLCORE_UNROLL
+#endif
 
 namespace mlcore::device {
 
@@ -28,6 +34,7 @@ MLCORE_BODY inline void refuse(int64_t* fault, int64_t row) {
 }
 
 inline constexpr int kThreads = 256;  // of a block
+inline constexpr int kBlocks = 4;     // side by side at least, which leaves 64 registers for a thread
 
 #if defined(__CUDACC__)
 
@@ -37,7 +44,7 @@ inline Failure failure_of(cudaError_t code) {
 }
 
 template <class Body>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     each_kernel(const __grid_constant__ Body body, int64_t rows, int64_t columns) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
   for (int64_t column = blockIdx.y; column < columns; column += gridDim.y)
@@ -58,13 +65,15 @@ Failure each(const Body& body, int64_t rows, int64_t columns, Stream* stream) {
 }
 
 template <class Body>
-__global__ void __launch_bounds__(Body::kBlockThreads) blocks_kernel(const __grid_constant__ Body body) {
+__global__ void __launch_bounds__(Body::kBlockThreads, Body::kBlocks)
+    blocks_kernel(const __grid_constant__ Body body) {
   extern __shared__ __align__(16) unsigned char shared[];
   typename Body::State state;
   const int thread = static_cast<int>(threadIdx.x);
   body.begin(state, blockIdx.x, thread, shared);
+  __syncthreads();
   for (int64_t phase = 0; phase < body.phases(); ++phase) {
-    body.stage(phase, thread, shared);
+    body.stage(state, phase, blockIdx.x, thread, shared);
     __syncthreads();
     body.evaluate(state, phase, blockIdx.x, thread, shared);
     __syncthreads();
@@ -72,8 +81,9 @@ __global__ void __launch_bounds__(Body::kBlockThreads) blocks_kernel(const __gri
   body.end(state, blockIdx.x, thread);
 }
 
-// Blocks of Body::kBlockThreads threads that share memory: each begins, then stages and evaluates phase by
-// phase, the others waiting at both ends, and ends.
+// Blocks of Body::kBlockThreads threads that share memory, kBlocks of them side by side at least: each
+// begins, then stages and evaluates phase by phase, and ends. All wait for one another after each of these,
+// so that none reads what another of the same step writes.
 template <class Body>
 Failure blocks(const Body& body, int64_t count, size_t shared_bytes, Stream* stream) {
   if (count <= 0) return nullptr;
@@ -99,13 +109,17 @@ Failure blocks(const Body& body, int64_t count, size_t shared_bytes, Stream*) {
   auto* shared = reinterpret_cast<unsigned char*>(memory.data());
   std::vector<typename Body::State> states(Body::kBlockThreads);
   for (int64_t block = 0; block < count; ++block) {
+    // every second block backwards: a thread that reads what another one of the same step writes reads
+    // something else then
     const auto all = [&](auto f) {
-      for (int thread = 0; thread < Body::kBlockThreads; ++thread)
+      for (int i = 0; i < Body::kBlockThreads; ++i) {
+        const int thread = block % 2 == 0 ? i : Body::kBlockThreads - 1 - i;
         f(states[static_cast<size_t>(thread)], thread);
+      }
     };
     all([&](auto& state, int thread) { body.begin(state, block, thread, shared); });
     for (int64_t phase = 0; phase < body.phases(); ++phase) {
-      all([&](auto&, int thread) { body.stage(phase, thread, shared); });
+      all([&](auto& state, int thread) { body.stage(state, phase, block, thread, shared); });
       all([&](auto& state, int thread) { body.evaluate(state, phase, block, thread, shared); });
     }
     all([&](auto& state, int thread) { body.end(state, block, thread); });

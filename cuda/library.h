@@ -132,6 +132,7 @@ inline const Library kLibrary{
         return nullptr;
       });
     },
+    [](const Step* step) { return step->description.c_str(); },
     [](Device* device, const Step* step, const LaunchArgs* args, Stream* stream) {
       return guarded(device, [&] { return step->launch(*args, stream); });
     },
