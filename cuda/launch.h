@@ -2,6 +2,7 @@
 // GPUs reads this, in loops, so that their logic is tested on any machine. A body sees no difference.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -117,6 +118,8 @@ Failure blocks(const Body& body, int64_t count, size_t shared_bytes, Stream*) {
         f(states[static_cast<size_t>(thread)], thread);
       }
     };
+    // shared memory of a GPU holds what its last user left
+    std::fill(memory.begin(), memory.end(), 0xa5a5a5a5a5a5a5a5u);
     all([&](auto& state, int thread) { body.begin(state, block, thread, shared); });
     for (int64_t phase = 0; phase < body.phases(); ++phase) {
       all([&](auto& state, int thread) { body.stage(state, phase, block, thread, shared); });
