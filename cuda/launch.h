@@ -19,8 +19,10 @@
 // Before a loop whose counter must be a constant, because it indexes what shall lie in registers.
 #if defined(__CUDA_ARCH__)
 #define MLCORE_UNROLL _Pragma("unroll")
+#define MLCORE_ROLLED _Pragma("unroll 1")  // and one whose body is long
 #else
 #define MLCORE_UNROLL
+#define MLCORE_ROLLED
 #endif
 
 namespace mlcore::device {
@@ -35,7 +37,12 @@ MLCORE_BODY inline void refuse(int64_t* fault, int64_t row) {
 }
 
 inline constexpr int kThreads = 256;  // of a block
-inline constexpr int kBlocks = 4;     // side by side at least, which leaves 64 registers for a thread
+// Rows that a thread takes together where a body can (`together`), so that the device's memory is asked for
+// all of them before the first one is there.
+inline constexpr int kTogether = 4;
+template <class Body>
+concept TakesRowsTogether = requires(const Body& body) { body.together(int64_t{}, int64_t{}, int64_t{}); };
+inline constexpr int kBlocks = 4;  // side by side at least, which leaves 64 registers for a thread
 
 #if defined(__CUDACC__)
 
@@ -47,10 +54,12 @@ inline Failure failure_of(cudaError_t code) {
 template <class Body>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     each_kernel(const __grid_constant__ Body body, int64_t rows, int64_t columns) {
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  constexpr int64_t kRows =
+      TakesRowsTogether<Body> ? kTogether * kThreads : kThreads;  // of a block at a time
   for (int64_t column = blockIdx.y; column < columns; column += gridDim.y)
-    for (int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; row < rows; row += step)
-      body(row, column);
+    for (int64_t row = blockIdx.x * kRows + threadIdx.x; row < rows; row += gridDim.x * kRows)
+      if constexpr (TakesRowsTogether<Body>) body.together(row, rows, column);
+      else body(row, column);
 }
 
 // body(row, column) for all of them, in any order.
@@ -58,7 +67,8 @@ template <class Body>
 Failure each(const Body& body, int64_t rows, int64_t columns, Stream* stream) {
   if (rows <= 0 || columns <= 0) return nullptr;
   constexpr int64_t kMostBlocks = int64_t{1} << 20, kMostColumns = 65535;
-  const int64_t blocks = (rows + kThreads - 1) / kThreads;
+  constexpr int64_t kRows = TakesRowsTogether<Body> ? kTogether * kThreads : kThreads;
+  const int64_t blocks = (rows + kRows - 1) / kRows;
   const dim3 grid(static_cast<unsigned>(blocks < kMostBlocks ? blocks : kMostBlocks),
                   static_cast<unsigned>(columns < kMostColumns ? columns : kMostColumns));
   each_kernel<<<grid, kThreads, 0, native(stream)>>>(body, rows, columns);
@@ -100,7 +110,13 @@ Failure blocks(const Body& body, int64_t count, size_t shared_bytes, Stream* str
 template <class Body>
 Failure each(const Body& body, int64_t rows, int64_t columns, Stream*) {
   for (int64_t column = 0; column < columns; ++column)
-    for (int64_t row = 0; row < rows; ++row) body(row, column);
+    if constexpr (TakesRowsTogether<Body>) {
+      for (int64_t first = 0; first < rows; first += kTogether * kThreads)
+        for (int64_t row = first; row < rows && row < first + kThreads; ++row)
+          body.together(row, rows, column);
+    } else {
+      for (int64_t row = 0; row < rows; ++row) body(row, column);
+    }
   return nullptr;
 }
 

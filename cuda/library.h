@@ -4,6 +4,7 @@
 #include <new>
 #include <string>
 
+#include "scatter.h"
 #include "steps.h"
 
 namespace mlcore::device {
@@ -74,15 +75,6 @@ inline Failure gather(void* to, DType type, int64_t stride, const Strided& from,
           {static_cast<T*>(to), stride},    from.first_row,  from.fault};
       return each(body, rows, width, stream);
     });
-  });
-}
-
-inline Failure scatter(void* to, const void* from, DType type, int64_t stride, int64_t rows, int64_t width,
-                       Stream* stream) {
-  return with_size(type, [&](auto zero) {
-    using T = decltype(zero);
-    const Scatter<T> body{{static_cast<const T*>(from), stride}, width, static_cast<T*>(to)};
-    return each(body, rows, width, stream);
   });
 }
 
