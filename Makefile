@@ -43,13 +43,18 @@ format: $(VENV)/tools  ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 	find benchmarks cpp cuda tests examples -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
 
-.PHONY: bench bench-peers bench-instructions bench-serve bench-triton
+.PHONY: bench bench-peers bench-instructions bench-serve bench-triton bench-gpu check-gpu
 bench: $(VENV)/installed  ## side by side with libraries, converters and compilers, under out/; SELECT="encoded large", RECORD=1
 	$(BIN)/python benchmarks/run.py $(addprefix --select ,$(SELECT)) $(if $(RECORD),--record)
 bench-peers: $(VENV)/tools  ## environments under build/bench-env for the peers that need their own
 	$(BIN)/python benchmarks/install_peers.py
 bench-instructions: $(VENV)/installed  ## instructions of the kernels against those stored (needs valgrind); RECORD=1 stores
 	$(BIN)/python benchmarks/instructions.py $(if $(RECORD),--record)
+
+bench-gpu: $(VENV)/installed  ## forests and transforms on a GPU beside its other libraries (needs CuPy); RECORD=1 keeps the run
+	$(BIN)/python benchmarks/gpu.py $(if $(RECORD),--record)
+check-gpu: $(VENV)/installed  ## on a machine with a GPU: build, tests, compute-sanitizer and benchmarks, into out/gpu
+	PYTHON=$(BIN)/python bash benchmarks/gpu_check.sh out/gpu
 
 bench-triton: $(VENV)/installed  ## the Triton backend beside Triton's Python backend; RECORD=1 keeps the run
 	$(BIN)/python benchmarks/install_peers.py benchmarks/peers/triton.txt

@@ -107,7 +107,7 @@ def pages() -> dict[str, str]:
     """Text by path inside docs/: the page and a plot per kept run."""
     parts, out = [HEAD.format(works=_works(), contestants=_contestants())], {}
     for path in sorted(RESULTS.glob("*.json")):
-        if path.name not in ("instructions.json", "serving.json", "triton.json"):
+        if path.name not in ("instructions.json", "serving.json", "triton.json") and not path.name.startswith("gpu-"):
             run, picture = json.loads(path.read_text()), f"benchmarks-{path.stem}.svg"
             parts.append(_run(run, picture))
             out[f"assets/{picture}"] = figures_plot(run)

@@ -31,12 +31,18 @@ struct Elements {
   int64_t first_row;
   int64_t* fault;
 
-  MLCORE_BODY void operator()(int64_t row, int64_t column) const {
-    Number x = load(in, chain[0].in, column * stride + row);
-    bool refused = false;
-    for (int i = 0; i < count; ++i) x = apply_element(chain[i], x, column, refused);
-    store(out, chain[count - 1].out, column * stride + row, x);
-    if (refused) refuse(fault, first_row + row);
+  // Rows `row`, `row` + kThreads ...: their numbers are all asked for, then go through the same code in turn.
+  MLCORE_BODY void together(int64_t row, int64_t rows, int64_t column) const {
+    Number x[kTogether] = {};
+    MLCORE_UNROLL for (int k = 0; k < kTogether; ++k) if (row + k * kThreads < rows) x[k] =
+        load(in, chain[0].in, column * stride + row + k * kThreads);
+    MLCORE_ROLLED for (int k = 0; k < kTogether && row < rows; ++k, row += kThreads) {
+      bool refused = false;
+      for (int i = 0; i < count; ++i) x[0] = apply_element(chain[i], x[0], column, refused);
+      store(out, chain[count - 1].out, column * stride + row, x[0]);
+      if (refused) refuse(fault, first_row + row);
+      MLCORE_UNROLL for (int next = 1; next < kTogether; ++next) x[next - 1] = x[next];
+    }
   }
 };
 
@@ -374,17 +380,6 @@ struct Gather {
     const S x = from[row * row_stride + column * column_stride];
     if (!nullable && x != x) return refuse(fault, first_row + row);
     out.at(row, column) = static_cast<T>(x);
-  }
-};
-
-template <class T>
-struct Scatter {
-  Columns<const T> in;
-  int64_t width;
-  T* to;
-
-  MLCORE_BODY void operator()(int64_t row, int64_t column) const {
-    to[row * width + column] = in.at(row, column);
   }
 };
 

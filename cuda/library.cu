@@ -57,13 +57,43 @@ void* place(Device& device, const void* data, size_t bytes) {
   void* out = nullptr;
   check(cudaSetDevice(device.index));
   check(cudaMalloc(&out, std::max<size_t>(bytes, 1)));
-  const cudaError_t code = bytes > 0 ? cudaMemcpy(out, data, bytes, cudaMemcpyHostToDevice) : cudaSuccess;
+  const cudaError_t code = data != nullptr && bytes > 0 ? cudaMemcpy(out, data, bytes, cudaMemcpyHostToDevice) : cudaSuccess;
   if (code != cudaSuccess) cudaFree(out);
   check(code);
   return out;
 }
 void give_back(Device& device, void* data) noexcept {
   if (cudaSetDevice(device.index) == cudaSuccess) cudaFree(data);
+}
+
+struct Stopwatch::State {
+  cudaStream_t stream = nullptr;
+  cudaEvent_t begin = nullptr, end = nullptr;
+
+  ~State() {
+    if (begin != nullptr) cudaEventDestroy(begin);
+    if (end != nullptr) cudaEventDestroy(end);
+    if (stream != nullptr) cudaStreamDestroy(stream);
+  }
+};
+Stopwatch::Stopwatch(Device& device) {
+  auto state = std::make_unique<State>();
+  check(cudaSetDevice(device.index));
+  check(cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking));
+  check(cudaEventCreate(&state->begin));
+  check(cudaEventCreate(&state->end));
+  state_ = state.release();
+}
+Stopwatch::~Stopwatch() { delete state_; }
+int64_t Stopwatch::most_rows() { return int64_t{1} << 17; }
+Stream* Stopwatch::stream() const { return reinterpret_cast<Stream*>(state_->stream); }
+void Stopwatch::start() { check(cudaEventRecord(state_->begin, state_->stream)); }
+double Stopwatch::stop() {
+  float milliseconds = 0;
+  check(cudaEventRecord(state_->end, state_->stream));
+  check(cudaEventSynchronize(state_->end));
+  check(cudaEventElapsedTime(&milliseconds, state_->begin, state_->end));
+  return 1000.0 * static_cast<double>(milliseconds);
 }
 
 const Native kNative{

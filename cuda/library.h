@@ -4,6 +4,7 @@
 #include <new>
 #include <string>
 
+#include "scatter.h"
 #include "steps.h"
 
 namespace mlcore::device {
@@ -77,15 +78,6 @@ inline Failure gather(void* to, DType type, int64_t stride, const Strided& from,
   });
 }
 
-inline Failure scatter(void* to, const void* from, DType type, int64_t stride, int64_t rows, int64_t width,
-                       Stream* stream) {
-  return with_size(type, [&](auto zero) {
-    using T = decltype(zero);
-    const Scatter<T> body{{static_cast<const T*>(from), stride}, width, static_cast<T*>(to)};
-    return each(body, rows, width, stream);
-  });
-}
-
 inline const Library kLibrary{
     kInterface,
     kNative.name,
@@ -132,6 +124,7 @@ inline const Library kLibrary{
         return nullptr;
       });
     },
+    [](const Step* step) { return step->description.c_str(); },
     [](Device* device, const Step* step, const LaunchArgs* args, Stream* stream) {
       return guarded(device, [&] { return step->launch(*args, stream); });
     },

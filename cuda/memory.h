@@ -20,9 +20,29 @@ class Unable : public std::exception {
   Failure why_;
 };
 
-// Of the device's own interface; each library defines them. `place` throws Unable.
+// Of the device's own interface; each library defines them. `place` throws Unable; without `data` the memory
+// holds whatever it held.
 void* place(Device& device, const void* data, size_t bytes);
 void give_back(Device& device, void* data) noexcept;
+
+// Times what is put into a stream of its own. Throws Unable.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Device& device);
+  ~Stopwatch();
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+  // Rows of the largest table that is worth timing; 0: this library measures nothing.
+  static int64_t most_rows();
+  Stream* stream() const;
+  void start();
+  double stop();  // microseconds since the start, once all that the stream was given is done
+
+ private:
+  struct State;
+  State* state_;
+};
 
 class DeviceMemory {
  public:
@@ -38,7 +58,12 @@ class DeviceMemory {
     for (void* block : blocks_) give_back(*device_, block);
   }
 
-  // A copy of `bytes` bytes on the device.
+  // Memory of `bytes` bytes, and a copy of so many.
+  void* room(size_t bytes) {
+    blocks_.reserve(blocks_.size() + 1);
+    blocks_.push_back(place(*device_, nullptr, bytes));
+    return blocks_.back();
+  }
   const void* keep(const void* data, size_t bytes) {
     blocks_.reserve(blocks_.size() + 1);
     blocks_.push_back(place(*device_, data, bytes));

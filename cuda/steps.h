@@ -1,4 +1,4 @@
-// Steps of a device: built once from what the core says of them, launched with blocks of rows.
+// How steps but forests are built and launched.
 #pragma once
 
 #include <cstring>
@@ -7,21 +7,10 @@
 #include <vector>
 
 #include "bodies.h"
-#include "forest.h"
-#include "memory.h"
-#include "rank_trees.h"
+#include "forest_step.h"
+#include "step.h"
 
 namespace mlcore::device {
-
-// Of one device. What it points to is in the device's memory, and is given back with it.
-struct Step {
-  explicit Step(Device& on) : memory(on) {}
-  virtual ~Step() = default;
-  virtual Failure launch(const LaunchArgs& args, Stream* stream) const = 0;
-
-  DeviceMemory memory;
-  size_t scratch_bytes = 0;
-};
 
 template <class T>
 Columns<const T> input(const LaunchArgs& args, size_t index = 0) {
@@ -74,151 +63,6 @@ inline std::unique_ptr<Step> build_elements(Device& device, const StepSpec& spec
     };
   });
 }
-
-// -- forests
-
-template <class N, class Leaf>
-struct ForestStep final : Step {
-  using Key = typename N::Key;
-  static constexpr int64_t kFewRows = 512;
-
-  ForestStep(Device& on, const ForestSpec& spec, size_t shared_bytes)
-      : Step(on), rank(on, spec, *this, shared_bytes) {}
-
-  Failure launch(const LaunchArgs& args, Stream* stream) const override {
-    ForestView<N, Leaf> run = view;
-    run.data = static_cast<const forest::FloatOf<Key>*>(args.inputs[0].data);
-    run.stride = args.stride;
-    run.out = args.output.data;
-    if (args.rows <= kFewRows) {
-      auto* leaves = static_cast<uint32_t*>(args.scratch);
-      if (const Failure failure = each(ReachLeaves<N, Leaf>{run, leaves}, view.tree_count, args.rows, stream))
-        return failure;
-      return each(AddLeaves<N, Leaf>{run, leaves}, args.rows, 1, stream);
-    }
-    if (rank.rows == 0) return each(Walk<N, Leaf>{run}, args.rows, 1, stream);
-    return rank.launch(args, stream);
-  }
-
-  ForestView<N, Leaf> view{};
-
-  // The rank walk; no rows: this forest has none.
-  struct Ranks {
-    Ranks(Device& on, const ForestSpec& spec, ForestStep& step, size_t shared_bytes) {
-      DeviceMemory& memory = step.memory;
-      const forest::Layout<N> layout = forest::build_layout<N>(spec, forest::columns_of(spec));
-      const forest::Leaves<N, Leaf> leaves(spec, layout);
-      step.fill_view(layout, leaves, spec);
-      const auto trees = rank_trees(layout, leaves);
-      if (!trees) return;
-      narrow = trees->most_ranks <= 255;
-      const size_t row_bytes = layout.columns.size() * (narrow ? 1 : 2);
-      const size_t staged = (trees->split_bytes + 15) / 16 * 16 + trees->leaf_bytes + 32;
-      for (int32_t block_rows = 512; block_rows >= 32 && rows == 0; block_rows /= 2)
-        if (static_cast<size_t>(block_rows) * row_bytes + staged <= shared_bytes) rows = block_rows;
-      if (rows == 0) return;
-      split_place = (static_cast<size_t>(rows) * row_bytes + 15) / 16 * 16;
-      leaf_place = split_place + (trees->split_bytes + 15) / 16 * 16;
-      bytes = leaf_place + trees->leaf_bytes;
-      columns = memory.keep_all(layout.columns);
-      cuts = memory.keep_all(trees->cuts);
-      first_cut = memory.keep_all(trees->first_cut);
-      rank_trees_ = memory.keep_all(trees->trees);
-      batches = memory.keep_all(trees->batches);
-      splits = memory.keep_all(trees->splits);
-      values = memory.keep_all(trees->leaves);
-      column_count = static_cast<int32_t>(layout.columns.size());
-      batch_count = static_cast<int64_t>(trees->batches.size());
-      view = &step.view;
-      (void)on;
-    }
-
-    Failure launch(const LaunchArgs& args, Stream* stream) const {
-      return narrow ? launch_as<uint8_t>(args, stream) : launch_as<uint16_t>(args, stream);
-    }
-    template <class Rank>
-    Failure launch_as(const LaunchArgs& args, Stream* stream) const {
-      RankWalk<Key, Leaf, Rank> body{};
-      body.columns = columns;
-      body.cuts = cuts;
-      body.first_cut = first_cut;
-      body.column_count = column_count;
-      body.trees = rank_trees_;
-      body.batches = batches;
-      body.batch_count = batch_count;
-      body.splits = splits;
-      body.leaves = values;
-      body.base = view->base;
-      body.divides = view->divides;
-      body.divisor = view->divisor;
-      body.outputs = view->outputs;
-      body.rule = view->rule;
-      body.data = static_cast<const forest::FloatOf<Key>*>(args.inputs[0].data);
-      body.rows = args.rows;
-      body.stride = args.stride;
-      body.out = static_cast<Leaf*>(args.output.data);
-      body.block_rows = rows;
-      body.split_place = split_place;
-      body.leaf_place = leaf_place;
-      return blocks(body, (args.rows + rows - 1) / rows, bytes, stream);
-    }
-
-    const ForestView<N, Leaf>* view = nullptr;
-    const forest::Column* columns = nullptr;
-    const Key* cuts = nullptr;
-    const int32_t* first_cut = nullptr;
-    const RankTree* rank_trees_ = nullptr;
-    const Batch* batches = nullptr;
-    const uint32_t* splits = nullptr;
-    const Leaf* values = nullptr;
-    int32_t rows = 0, column_count = 0;
-    int64_t batch_count = 0;
-    size_t split_place = 0, leaf_place = 0, bytes = 0;
-    bool narrow = false;
-  };
-
-  void fill_view(const forest::Layout<N>& layout, const forest::Leaves<N, Leaf>& leaves,
-                 const ForestSpec& spec) {
-    const auto arrays = leaves.arrays();
-    view.nodes = memory.keep_all(layout.nodes);
-    view.trees = memory.keep_all(layout.trees);
-    view.tree_count = static_cast<int64_t>(layout.trees.size());
-    view.columns = memory.keep_all(layout.columns);
-    view.splits = !layout.columns.empty();
-    view.pool = memory.keep_all(layout.pool);
-    view.rule = spec.rule;
-    view.kind = leaves.kind();
-    view.outputs = leaves.outputs();
-    view.base = memory.keep_all(arrays.base);
-    view.node_value = memory.keep_all(arrays.node_value);
-    view.leaf_values = memory.keep_all(arrays.leaf_values);
-    view.node_row = memory.keep_all(arrays.node_row);
-    view.linear_offsets = memory.keep_all(arrays.linear_offsets);
-    view.linear_feature = memory.keep_all(arrays.linear_feature);
-    view.linear_coef = memory.keep_all(arrays.linear_coef);
-    view.linear_constant = memory.keep_all(arrays.linear_constant);
-    view.divides = arrays.divides;
-    view.drops_tiny = arrays.linear_drops_tiny;
-    view.divisor = arrays.divisor;
-    scratch_bytes = sizeof(uint32_t) * static_cast<size_t>(kFewRows) * layout.trees.size();
-  }
-
-  Ranks rank;  // last: it fills what the others hold
-};
-
-template <class N>
-std::unique_ptr<Step> build_forest_of(Device& device, const ForestSpec& spec, size_t shared_bytes) {
-  if (spec.leaf == DType::f64) return std::make_unique<ForestStep<N, double>>(device, spec, shared_bytes);
-  return std::make_unique<ForestStep<N, float>>(device, spec, shared_bytes);
-}
-inline std::unique_ptr<Step> build_forest(Device& device, const ForestSpec& spec, size_t shared_bytes) {
-  if (spec.block == DType::f64) return build_forest_of<forest::Wide64>(device, spec, shared_bytes);
-  if (forest::fits_narrow(spec, forest::columns_of(spec)))
-    return build_forest_of<forest::Narrow32>(device, spec, shared_bytes);
-  return build_forest_of<forest::Wide32>(device, spec, shared_bytes);
-}
-
-// -- all others
 
 // Calls `f` with a value of an unsigned type as large as `type`.
 template <class F>
@@ -376,7 +220,7 @@ inline std::unique_ptr<Step> build_moves(Device& device, const StepSpec& spec) {
 inline std::unique_ptr<Step> build_step(Device& device, const StepSpec& spec, size_t shared_bytes) {
   switch (spec.kind) {
     case StepKind::elements: return build_elements(device, spec);
-    case StepKind::trees: return build_forest(device, *spec.forest, shared_bytes);
+    case StepKind::trees: return build_forest(device, spec, shared_bytes);
     case StepKind::one_hot:
     case StepKind::table: return build_codes(device, spec);
     case StepKind::encode: return build_encode(device, spec);

@@ -84,11 +84,13 @@ def command_line() -> str:
 
 def pages() -> dict[str, str]:
     """Text by path inside docs/."""
+    from gpu_page import page as gpu
     from page import pages as benchmarks
     from serve_page import page as serving
     from triton_page import page as triton
 
     kept = benchmarks() | {"serving-measured.md": NOTE + serving(), "triton-measured.md": NOTE + triton()}
+    kept["devices-measured.md"] = NOTE + gpu()
     kept["benchmarks.md"] = NOTE + kept["benchmarks.md"]
     return {"supported.md": supported(), "cli.md": command_line()} | kept
 

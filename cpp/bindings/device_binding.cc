@@ -175,6 +175,7 @@ void register_device(py::module_& module) {
            py::arg("model"), py::arg("device"), py::call_guard<GilRelease>())
       .def_property_readonly("device", &DeviceModel::device)
       .def_property_readonly("hardware", &DeviceModel::hardware)
+      .def_property_readonly("forms", &DeviceModel::forms, "Steps that had a choice, and how they run.")
       .def(
           "run",
           [](const DeviceModel& model, const std::vector<std::shared_ptr<Batch>>& batches,

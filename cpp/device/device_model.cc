@@ -524,6 +524,15 @@ void DeviceModel::replay() const {
   }
 }
 
+std::vector<std::pair<std::string, std::string>> DeviceModel::forms() const {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (size_t i = 0; i < steps_.size(); ++i)
+    if (steps_[i] != nullptr)
+      if (std::string how = device_.library->describe_step(steps_[i]); !how.empty())
+        out.emplace_back(cut_.rest.nodes[i].path, std::move(how));
+  return out;
+}
+
 void* DeviceModel::allocate(size_t bytes) const {
   void* out = nullptr;
   device_.check(device_.library->allocate(device_.device, bytes, &out));

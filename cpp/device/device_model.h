@@ -40,6 +40,9 @@ class DeviceModel {
                      std::span<const int32_t> outputs, std::span<void* const> destinations,
                      device::Stream* stream) const;
 
+  // The steps that had a choice, as (path, how they run): forests, with the form that each takes.
+  std::vector<std::pair<std::string, std::string>> forms() const;
+
   // Memory on the device for whoever wants results there.
   void* allocate(size_t bytes) const;
   void release(void* data) const noexcept;

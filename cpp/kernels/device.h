@@ -17,7 +17,7 @@
 
 namespace mlcore::device {
 
-inline constexpr uint32_t kInterface = 1;  // of this header; core and library must agree
+inline constexpr uint32_t kInterface = 2;  // of this header; core and library must agree
 inline constexpr size_t kMaxInputs = 48;   // blocks that a step reads
 
 // A constant of a step.
@@ -130,6 +130,9 @@ struct Library {
   // `scratch_bytes`: that a launch needs, whatever its rows.
   Failure (*build)(Device* device, const StepSpec* spec, Step** step, size_t* scratch_bytes);
   Failure (*free_step)(Device* device, Step* step);
+  // How it runs, where there is a choice: "few, from 1024 rows on sliced"; else empty. Lives as long as the
+  // step.
+  const char* (*describe_step)(const Step* step);
   Failure (*launch)(Device* device, const Step* step, const LaunchArgs* args, Stream* stream);
 
   // What is launched between these is recorded, not run; a library that can not gives a null graph.
