@@ -47,7 +47,6 @@ class DeviceModel {
 
  private:
   struct Task;
-  class LaneLoan;
 
   const Route& route_for(const std::vector<int32_t>& outputs) const;
   size_t staged_bytes(const Crossing& crossing, int64_t capacity) const;
@@ -75,9 +74,9 @@ class DeviceModel {
   std::vector<int32_t> crossing_of_;           // per node of the rest; -1: none
   size_t scratch_bytes_ = 0;                   // that every launch gets
 
-  mutable std::mutex mutex_;  // of what follows
+  mutable std::mutex mutex_;  // of the routes
   mutable std::vector<std::unique_ptr<Route>> routes_;
-  mutable std::vector<std::unique_ptr<Lane>> lanes_;  // that nobody uses now
+  mutable LanePool lanes_;
 };
 
 }  // namespace mlcore
