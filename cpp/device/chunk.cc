@@ -33,28 +33,33 @@ void DeviceModel::launch(Lane& lane, const Task& task) const {
   }
   const auto cross = [&](int32_t index, std::byte* to) {
     const Crossing& crossing = cut_.crossings[static_cast<size_t>(index)];
-    const DType dtype = crossing.type.dtype;
+    const auto [dtype, width] = crossing.type;
     device::Strided from;
-    from.data = staged_at[static_cast<size_t>(index)];
-    from.kind = kind_of(dtype);
-    from.row_stride = crossing.type.width;
-    from.column_stride = 1;
     if (task.on_device()) {
-      const auto column = static_cast<size_t>(crossing.column);
-      from.kind = task.columns[column].kind;
-      from.row_stride = task.columns[column].stride;
-      from.data = static_cast<const std::byte*>(task.columns[column].data) +
-                  task.first * from.row_stride * bytes_of(from.kind);
-      from.nullable = model_->program().schema[column].nullable;
-    } else if (crossing.type.width == 1) {
-      device_.check(library.copy(device_.device, to, from.data,
-                                 size_of(dtype) * static_cast<size_t>(task.rows), task.stream));
-      return;
+      const TableInput& input = task.inputs->of(index);
+      if (input.entries) {
+        device::Entries entries = input.entries_from(task.first);
+        entries.first_row = task.first;
+        entries.fault = lane.fault;
+        device_.check(library.translate(device_.device, to, dtype, task.capacity, &entries, task.rows, width,
+                                        task.stream));
+        return;
+      }
+      from = input.numbers_from(task.first);
+    } else {
+      from.data = staged_at[static_cast<size_t>(index)];
+      from.kind = kind_of(dtype);
+      from.row_stride = width;
+      if (width == 1) {
+        device_.check(library.copy(device_.device, to, from.data,
+                                   size_of(dtype) * static_cast<size_t>(task.rows), task.stream));
+        return;
+      }
     }
     from.first_row = task.first;
     from.fault = lane.fault;
-    device_.check(library.gather(device_.device, to, dtype, task.capacity, &from, task.rows,
-                                 crossing.type.width, task.stream));
+    device_.check(
+        library.gather(device_.device, to, dtype, task.capacity, &from, task.rows, width, task.stream));
   };
   for (const Route::Visit& visit : route.visits) {
     std::byte* const out = visit.output.in(lane.memory, task.capacity, task.capacity);

@@ -26,9 +26,9 @@ struct DeviceModel::Task {
   std::span<void* const> destinations;
   int64_t first, rows, capacity;
   device::Stream* stream;
-  std::span<const DeviceColumn> columns;  // by schema column, in the device's memory; empty: the host feeds
+  TableInputs* inputs = nullptr;  // of a table in the device's memory; null: the host feeds
 
-  bool on_device() const { return !columns.empty(); }
+  bool on_device() const { return inputs != nullptr; }
 };
 
 }  // namespace mlcore

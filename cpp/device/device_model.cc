@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "device/chunk.h"
+#include "device/text_apart.h"
 
 namespace mlcore {
 namespace {
@@ -25,8 +26,10 @@ class Launched final : public Step {
 DeviceModel::DeviceModel(std::shared_ptr<const Model> model, std::string_view device)
     : model_(std::move(model)),
       device_(open_device(device)),
-      cut_(cut_for_device(model_->lowered())),
-      lanes_(device_) {
+      program_(text_apart(model_->lowered())),
+      cut_(cut_for_device(program_)),
+      lanes_(device_),
+      results_(device_) {
   if (!cut_.feed.outputs.empty()) feed_ = std::make_unique<Model>(cut_.feed);
   const size_t count = cut_.rest.nodes.size();
   crossing_of_.assign(count, -1);
@@ -34,6 +37,7 @@ DeviceModel::DeviceModel(std::shared_ptr<const Model> model, std::string_view de
   for (size_t i = 0; i < cut_.crossings.size(); ++i)
     if (cut_.crossings[i].type.dtype != DType::str)
       crossing_of_[static_cast<size_t>(id++)] = static_cast<int32_t>(i);
+  make_column_feeds();
   shapes_.resize(count);
   steps_.resize(count);
   try {
@@ -52,6 +56,19 @@ DeviceModel::DeviceModel(std::shared_ptr<const Model> model, std::string_view de
       if (step != nullptr) device_.library->free_step(device_.device, step);
     throw;
   }
+}
+
+void DeviceModel::make_column_feeds() {
+  std::vector<std::vector<int32_t>> alone(model_->program().schema.size());
+  for (size_t i = 0; i < cut_.crossings.size(); ++i) {
+    const std::vector<int32_t>& behind = cut_.crossings[i].behind;
+    if (behind.size() == 1) alone[static_cast<size_t>(behind.front())].push_back(static_cast<int32_t>(i));
+  }
+  column_feeds_.resize(alone.size());
+  for (size_t i = 0; i < alone.size(); ++i)
+    if (!alone[i].empty())
+      column_feeds_[i] =
+          std::make_unique<ColumnFeed>(cut_, static_cast<int32_t>(i), std::move(alone[i]), device_);
 }
 
 DeviceModel::~DeviceModel() {
@@ -140,7 +157,7 @@ void DeviceModel::run(const Batch& batch, std::span<const int32_t> outputs,
     Lane& lane = *lanes[turn];
     reserve(lane, route, capacity);
     const int64_t rows = std::min(capacity, batch.rows() - first);
-    Task task{&route, outputs, destinations, first, rows, capacity, lane.own, {}};
+    Task task{&route, outputs, destinations, first, rows, capacity, lane.own};
     const Batch part = rows_of(batch, first, rows);
     try {
       feed(lane, nullptr, &part, task);
@@ -159,48 +176,54 @@ void DeviceModel::run(const Batch& batch, std::span<const int32_t> outputs,
   finish(1 - turn);
 }
 
-void DeviceModel::run_on_device(Names names, std::span<const DeviceColumn> columns, int64_t rows,
-                                std::span<const int32_t> outputs, std::span<void* const> destinations,
-                                device::Stream* stream) const {
-  const std::vector<DeviceColumn> by_column =
-      bind_device_columns(model_->program().schema, model_->used_columns(), names, columns, rows);
-  for (const Crossing& crossing : cut_.crossings)
-    require(crossing.column >= 0, ErrorCode::input, "step ",
-            quoted(model_->lowered().nodes[static_cast<size_t>(crossing.node)].path),
-            ": expected a table in the host's memory, because it reads text, but found arrays of the device");
+void DeviceModel::run_on_device(const DeviceTable& table, std::span<const int32_t> outputs,
+                                std::span<void* const> destinations, device::Stream* stream) const {
+  require(table.device == DeviceTable::kAnyDevice || table.device == device_.number, ErrorCode::input,
+          "expected columns in the memory of ", device_.name, " but found some of cuda:", table.device);
+  std::vector<int32_t> sorted(outputs.begin(), outputs.end());
+  std::ranges::sort(sorted);
   for (int32_t output : outputs)
     require(cut_.rest.outputs[static_cast<size_t>(output)].value >= 0, ErrorCode::input, "output ",
             quoted(model_->program().outputs[static_cast<size_t>(output)].method),
             ": expected a table in the host's memory, because the device has no part in it, but found arrays "
             "of the device");
-  std::vector<int32_t> sorted(outputs.begin(), outputs.end());
-  std::ranges::sort(sorted);
   const Route& route = route_for(sorted);
-  const int64_t capacity = capacity_of(route, rows);
+  TableInputs inputs(*model_, cut_, column_feeds_, table, route.columns);
+  const int64_t rows = table.columns.rows();
+  if (rows == 0) return;
   const LanePool::Loan loan(lanes_);
-  (*loan).reserve(block_bytes(route, capacity), 0);
-  for (int64_t first = 0; first < rows; first += capacity) {
-    const Task task{&route,   outputs, destinations, first, std::min(capacity, rows - first),
-                    capacity, stream,  by_column};
-    try {
-      launch(*loan, task);
-      if (refused(*loan, task)) recompute(task, (*loan).host_fault[1]);
-    } catch (...) {
-      device_.library->wait(device_.device, stream);  // the lane goes to others
-      throw;
-    }
+  try {
+    for (const void* event : table.events)
+      device_.check(device_.library->wait_for_event(device_.device, stream, event));
+    run_chunks(*loan, inputs, rows, route, outputs, destinations, stream);
+  } catch (...) {
+    device_.library->wait(device_.device, stream);  // the lane goes to others
+    throw;
   }
 }
 
-void* DeviceModel::allocate(size_t bytes) const {
-  void* out = nullptr;
-  device_.check(device_.library->allocate(device_.device, bytes, &out));
-  return out;
+void DeviceModel::run_chunks(Lane& lane, TableInputs& inputs, int64_t rows, const Route& route,
+                             std::span<const int32_t> outputs, std::span<void* const> destinations,
+                             device::Stream* stream) const {
+  const int64_t capacity = capacity_of(route, rows);
+  const size_t blocks = block_bytes(route, capacity);
+  lane.reserve(blocks + inputs.bytes(), inputs.bytes());
+  inputs.fill(lane.host, lane.memory + blocks,
+              [&](void* to, const void* from, size_t bytes) { copy(to, from, bytes, stream); });
+  if (inputs.bytes() > 0)
+    device_.check(
+        device_.library->copy(device_.device, lane.memory + blocks, lane.host, inputs.bytes(), stream));
+  for (int64_t first = 0; first < rows; first += capacity) {
+    const Task task{&route,   outputs, destinations, first, std::min(capacity, rows - first),
+                    capacity, stream,  &inputs};
+    launch(lane, task);
+    if (refused(lane, task)) recompute(task, lane.host_fault[1]);
+  }
 }
-void DeviceModel::release(void* data) const noexcept { device_.library->release(device_.device, data); }
-void DeviceModel::copy(void* to, const void* from, size_t bytes) const {
-  device_.check(device_.library->copy(device_.device, to, from, bytes, nullptr));
-  device_.check(device_.library->wait(device_.device, nullptr));
+
+void DeviceModel::copy(void* to, const void* from, size_t bytes, device::Stream* stream) const {
+  device_.check(device_.library->copy(device_.device, to, from, bytes, stream));
+  device_.check(device_.library->wait(device_.device, stream));
 }
 
 }  // namespace mlcore

@@ -43,7 +43,7 @@ void DeviceModel::replay() const {
         results.emplace_back(row_bytes(program, output) * static_cast<size_t>(golden.rows)).data());
   const LanePool::Loan loan(lanes_);
   reserve(*loan, route, capacity);
-  const Task task{&route, outputs, destinations, 0, golden.rows, capacity, (*loan).own, {}};
+  const Task task{&route, outputs, destinations, 0, golden.rows, capacity, (*loan).own};
   const GoldenSource source(program);
   feed(*loan, &source, nullptr, task);
   launch(*loan, task);

@@ -44,7 +44,7 @@ void DeviceModel::feed(Lane& lane, const Source* golden, const Batch* batch, con
     const auto at = std::ranges::find(task.outputs, cut_.host_outputs[i]);
     if (at == task.outputs.end()) continue;
     const ValueType type =
-        model_->lowered().nodes[static_cast<size_t>(cut_.feed.outputs[cut_.crossings.size() + i].value)].type;
+        program_.nodes[static_cast<size_t>(cut_.feed.outputs[cut_.crossings.size() + i].value)].type;
     outputs.push_back(static_cast<int32_t>(cut_.crossings.size() + i));
     destinations.push_back(
         static_cast<std::byte*>(task.destinations[static_cast<size_t>(at - task.outputs.begin())]) +
@@ -80,11 +80,11 @@ void DeviceModel::ask_host(const Batch& batch, std::span<const int32_t> outputs,
 
 // The rows of a chunk from the window of row `from` on, by the host.
 void DeviceModel::recompute(const Task& task, int64_t from) const {
-  const std::vector<ColumnSpec>& schema = model_->program().schema;
   for (int64_t first = from / kWindow * kWindow; first < task.first + task.rows; first += kWindow) {
     const int64_t rows = std::min(kWindow, task.first + task.rows - first);
-    const HostRows window(schema, task.columns, first, rows,
-                          [this](void* to, const void* source, size_t bytes) { copy(to, source, bytes); });
+    const HostRows window = task.inputs->rows(first, rows, [&](void* to, const void* source, size_t bytes) {
+      copy(to, source, bytes, task.stream);
+    });
     std::vector<std::vector<std::byte>> results;
     std::vector<void*> destinations;
     for (int32_t output : task.outputs)
@@ -94,7 +94,7 @@ void DeviceModel::recompute(const Task& task, int64_t from) const {
     for (size_t i = 0; i < results.size(); ++i)
       copy(static_cast<std::byte*>(task.destinations[i]) +
                row_bytes(model_->program(), task.outputs[i]) * static_cast<size_t>(first),
-           results[i].data(), results[i].size());
+           results[i].data(), results[i].size(), task.stream);
   }
 }
 
