@@ -366,21 +366,4 @@ struct Dot {
   }
 };
 
-// Columns of numbers of any type as a block of another.
-template <class S, class T>
-struct Gather {
-  const S* from;
-  int64_t row_stride, column_stride;
-  bool nullable;
-  Columns<T> out;
-  int64_t first_row;
-  int64_t* fault;
-
-  MLCORE_BODY void operator()(int64_t row, int64_t column) const {
-    const S x = from[row * row_stride + column * column_stride];
-    if (!nullable && x != x) return refuse(fault, first_row + row);
-    out.at(row, column) = static_cast<T>(x);
-  }
-};
-
 }  // namespace mlcore::device

@@ -56,6 +56,13 @@ Failure release(void* data) {
   return nullptr;
 }
 
+// An event of a test: a function that is called when something waits for it, so that a test sees that
+// nothing is read before.
+Failure happen(Stream*, const void* event) {
+  (*static_cast<void (*const*)()>(event))();
+  return nullptr;
+}
+
 }  // namespace
 
 const Native kNative{
@@ -85,6 +92,8 @@ const Native kNative{
     },
     [](Stream*) -> Failure { return nullptr; },
     [](Stream*) -> Failure { return nullptr; },
+    []() -> Failure { return nullptr; },
+    happen,
     [](Stream*) -> Failure { return nullptr; },
     [](Stream*, Graph** graph) -> Failure {
       *graph = nullptr;

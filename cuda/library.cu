@@ -129,6 +129,10 @@ const Native kNative{
     },
     [](Stream* stream) -> Failure { return failed(cudaStreamDestroy(native(stream))); },
     [](Stream* stream) -> Failure { return failed(cudaStreamSynchronize(native(stream))); },
+    []() -> Failure { return failed(cudaDeviceSynchronize()); },
+    [](Stream* stream, const void* event) -> Failure {
+      return failed(cudaStreamWaitEvent(native(stream), *static_cast<const cudaEvent_t*>(event), 0));
+    },
     [](Stream* stream) -> Failure {
       return failed(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal));
     },

@@ -4,6 +4,7 @@
 #include <new>
 #include <string>
 
+#include "columns.h"
 #include "scatter.h"
 #include "steps.h"
 
@@ -25,6 +26,8 @@ struct Native {
   Failure (*make_stream)(Stream** stream);
   Failure (*free_stream)(Stream* stream);
   Failure (*wait)(Stream* stream);
+  Failure (*wait_for_all)();
+  Failure (*wait_for_event)(Stream* stream, const void* event);
   Failure (*begin_graph)(Stream* stream);
   Failure (*end_graph)(Stream* stream, Graph** graph);
   Failure (*run_graph)(Graph* graph, Stream* stream);
@@ -44,38 +47,6 @@ Failure guarded(Device* device, const F& f) noexcept {
     text = error.what();
     return text.c_str();
   }
-}
-
-// Calls `f` with a value of the C++ type of a column's numbers.
-template <class F>
-Failure with_kind(Kind kind, const F& f) {
-  switch (kind) {
-    case Kind::boolean:
-    case Kind::uint8: return f(uint8_t{});
-    case Kind::int8: return f(int8_t{});
-    case Kind::int16: return f(int16_t{});
-    case Kind::int32: return f(int32_t{});
-    case Kind::int64: return f(int64_t{});
-    case Kind::uint16: return f(uint16_t{});
-    case Kind::uint32: return f(uint32_t{});
-    case Kind::float32: return f(float{});
-    case Kind::float64: return f(double{});
-    default: return "expected numbers";
-  }
-}
-
-inline Failure gather(void* to, DType type, int64_t stride, const Strided& from, int64_t rows, int64_t width,
-                      Stream* stream) {
-  return with_type(type, [&](auto zero) {
-    using T = decltype(zero);
-    return with_kind(from.kind, [&](auto source) {
-      using S = decltype(source);
-      const Gather<S, T> body{
-          static_cast<const S*>(from.data), from.row_stride, from.column_stride, from.nullable,
-          {static_cast<T*>(to), stride},    from.first_row,  from.fault};
-      return each(body, rows, width, stream);
-    });
-  });
 }
 
 inline const Library kLibrary{
@@ -99,6 +70,22 @@ inline const Library kLibrary{
        Stream* stream) {
       return guarded(device, [&] { return gather(to, type, stride, *from, rows, width, stream); });
     },
+    [](Device* device, void* to, DType type, int64_t stride, const Entries* from, int64_t rows, int64_t width,
+       Stream* stream) {
+      return guarded(device, [&] { return translate(to, type, stride, *from, rows, width, stream); });
+    },
+    [](Device* device, const int64_t* offsets, const char* text, int64_t keys, TextMap** map) {
+      return guarded(device, [&]() -> Failure {
+        *map = build_text_map(*device, offsets, text, keys).release();
+        return nullptr;
+      });
+    },
+    [](Device* device, TextMap* map) {
+      return guarded(device, [&]() -> Failure {
+        delete map;
+        return nullptr;
+      });
+    },
     [](Device* device, void* to, const void* from, DType type, int64_t stride, int64_t rows, int64_t width,
        Stream* stream) {
       return guarded(device, [&] { return scatter(to, from, type, stride, rows, width, stream); });
@@ -110,6 +97,10 @@ inline const Library kLibrary{
       return guarded(device, [&] { return kNative.free_stream(stream); });
     },
     [](Device* device, Stream* stream) { return guarded(device, [&] { return kNative.wait(stream); }); },
+    [](Device* device) { return guarded(device, [&] { return kNative.wait_for_all(); }); },
+    [](Device* device, Stream* stream, const void* event) {
+      return guarded(device, [&] { return kNative.wait_for_event(stream, event); });
+    },
     [](Device* device, const StepSpec* spec, Step** step, size_t* scratch_bytes) {
       return guarded(device, [&]() -> Failure {
         auto built = build_step(*device, *spec, kNative.shared_bytes(device));

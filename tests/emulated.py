@@ -16,9 +16,19 @@ BUILD = Path(__file__).resolve().parent.parent / "build"
 REAL = os.environ.get("MLCORE_TEST_GPU") == "1"
 
 
+def _libraries() -> list[Path]:
+    """Builds of the emulated kernels: with sanitizers where the package under test is (test_sanitizers.py)."""
+    package = os.environ.get("MLCORE_TEST_PACKAGE")
+    if package:
+        return [Path(package).parent / "libmlcore_cuda_emulated.so"]
+    return [
+        path for path in BUILD.glob("*/libmlcore_cuda_emulated.so") if path.parent.name not in ("asan-ubsan", "tsan")
+    ]
+
+
 def library() -> Path:
     """The newest build of the emulated kernels."""
-    found = [*BUILD.glob("*/libmlcore_cuda_emulated.so")]
+    found = _libraries()
     assert found, (
         "expected libmlcore_cuda_emulated.so below build/, as `make test` and `make dev` leave it, but found none"
     )
@@ -27,7 +37,7 @@ def library() -> Path:
 
 def use() -> None:
     """Make "cuda:0" mean the emulated kernels in this process and those that it starts."""
-    if not REAL and [*BUILD.glob("*/libmlcore_cuda_emulated.so")]:
+    if not REAL and _libraries():
         os.environ["MLCORE_CUDA_LIBRARY"] = str(library())
 
 

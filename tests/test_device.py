@@ -187,8 +187,16 @@ def test_narrower_numbers_are_taken_as_wider_ones() -> None:
         table = (X % 100).astype(dtype)
         assert bits(other.transform(to_device(table)).to_host()) == bits(model.transform(table))
     for dtype in (np.int64, np.uint64):
-        with pytest.raises(InputError, match=r"values are not looked at one by one, but found u?int64"):
-            other.transform(to_device(X.astype(dtype)))
+        table = X.astype(dtype)
+        assert bits(other.transform(to_device(table)).to_host()) == bits(model.transform(table))
+        table[77, 1] = 2**53 + 1
+        with pytest.raises(InputError, match=r"row 77: .*which float64 cannot hold exactly") as expected:
+            model.transform(table)
+        with pytest.raises(InputError) as found:
+            other.transform(to_device(table))
+        assert str(found.value) == str(expected.value)
+    halves = (X / 7).astype(np.float16)
+    assert bits(other.transform(to_device(halves)).to_host()) == bits(model.transform(halves))
 
 
 @emulated_only
@@ -233,6 +241,9 @@ def test_dlpack_goes_in(trees: mlcore.Model, on_device: mlcore.Model) -> None:
     assert bits(on_device.predict_proba(produced).to_host()) == bits(trees.predict_proba(X))
     on_device.call("predict_proba", produced, stream=7)
     assert produced.streams == [1, 7]
+    elsewhere = mlcore.Model.from_bytes(scaler.to_bytes(), device="cuda:1").transform(to_device(X))
+    with pytest.raises(InputError, match="expected columns in the memory of cuda:0 but found some of cuda:1"):
+        on_device.predict_proba(Producer(elsewhere))
 
 
 @emulated_only
@@ -346,6 +357,49 @@ def test_too_little_memory_is_an_error_and_no_end(trees: mlcore.Model, monkeypat
     monkeypatch.delenv("MLCORE_EMULATED_BYTES")
     for table in (X, to_device(X)):
         assert bits(np.asarray(model.predict_proba(table))) == bits(trees.predict_proba(X))
+
+
+@emulated_only
+def test_a_warm_call_allocates_nothing(on_device: mlcore.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, fewer = to_device(_numbers(5_000)), to_device(_numbers(4_000))
+    first = on_device.predict_proba(X)
+    expected = bits(first.to_host())
+    del first
+    monkeypatch.setenv("MLCORE_EMULATED_BYTES", "0")
+    for _ in range(3):
+        assert bits(on_device.predict_proba(X).to_host()) == expected
+        on_device.predict_proba(fewer)
+    kept = on_device.predict_proba(X)
+    with pytest.raises(DeviceError, match="out of memory"):
+        on_device.predict_proba(X)
+    assert bits(kept.to_host()) == expected
+    capsule = kept.__dlpack__()
+    del kept
+    with pytest.raises(DeviceError, match="out of memory"):  # its memory is another's
+        on_device.predict_proba(X)
+    del capsule
+    assert bits(on_device.predict_proba(X).to_host()) == expected
+
+
+@emulated_only
+def test_memory_that_is_kept_is_bounded(trees: mlcore.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = mlcore.Model.from_bytes(trees.to_bytes(), device="cuda:0")
+    kept = [model.predict_proba(to_device(_numbers(rows))) for rows in range(1_000, 2_200, 100)]
+    del kept
+    monkeypatch.setenv("MLCORE_EMULATED_BYTES", "0")
+    found = []
+    for rows in range(1_000, 2_200, 100):
+        try:
+            found.append(model.predict_proba(to_device(_numbers(rows))))
+        except DeviceError:
+            break
+    assert 0 < len(found) <= 8
+
+
+def test_results_outlive_the_model(trees: mlcore.Model) -> None:
+    X = _numbers(300)
+    found = mlcore.Model.from_bytes(trees.to_bytes(), device="cuda:0").predict_proba(to_device(X))
+    assert bits(found.to_host()) == bits(trees.predict_proba(X))
 
 
 def test_a_process_ends_cleanly_with_a_model_on_a_device(trees: mlcore.Model, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from arrow_devices import assert_same_from_memory
 from cases import TRANSFORMS, case, pairs
 from emulated import assert_same_on_device
 from holding import accepted_rows, arrays, assert_promises, bits, part, quiet
@@ -157,7 +158,7 @@ def test_case(model_name: str, transform_name: str, tmp_path: Path) -> None:
             pieces = [arrays(model.call(method, part(good, slice(i, i + size)))) for i in range(0, len(good), size)]
             assert bits([np.concatenate(column) for column in zip(*pieces, strict=True)]) == expected[method]
     _assert_single_rows(model, good)
-    assert_same_on_device(model, good)
+    assert_same_from_memory(model, assert_same_on_device(model, good), good)
     for name, convert in OF_NAN.items():
         for method in model.methods:
             assert bits(model.call(method, convert(_plain(good)))) == expected[method], (name, method)

@@ -1,5 +1,5 @@
-// The Arrow C Data and C Stream interfaces, as the Arrow specification prints them. Layout is ABI; names are
-// Arrow's.
+// The Arrow C Data, C Stream and C Device interfaces, as the Arrow specification prints them. Layout is ABI;
+// names are Arrow's.
 #pragma once
 
 #include <cstdint>
@@ -49,10 +49,38 @@ struct ArrowArrayStream {
 
 #endif
 
+#ifndef ARROW_C_DEVICE_DATA_INTERFACE
+#define ARROW_C_DEVICE_DATA_INTERFACE
+
+struct ArrowDeviceArray {
+  ArrowArray array;  // its buffers, and its children's, lie on the device
+  int64_t device_id;
+  int32_t device_type;
+  void* sync_event;  // of CUDA: a cudaEvent_t*; null: the data are there
+  int64_t reserved[3];
+};
+
+#endif
+
+#ifndef ARROW_C_DEVICE_STREAM_INTERFACE
+#define ARROW_C_DEVICE_STREAM_INTERFACE
+
+struct ArrowDeviceArrayStream {
+  int32_t device_type;
+  int (*get_schema)(ArrowDeviceArrayStream*, ArrowSchema* out);
+  int (*get_next)(ArrowDeviceArrayStream*, ArrowDeviceArray* out);  // end: out->array.release is null
+  const char* (*get_last_error)(ArrowDeviceArrayStream*);
+  void (*release)(ArrowDeviceArrayStream*);
+  void* private_data;
+};
+
+#endif
+
 }  // extern "C"
 
 namespace mlcore {
 
 constexpr int64_t kArrowNullable = 2;  // bit of ArrowSchema::flags
+constexpr int32_t kArrowCpu = 1, kArrowCuda = 2;
 
 }  // namespace mlcore

@@ -23,13 +23,18 @@ class DeviceBuffer {
         type_(type),
         rows_(rows),
         width_(width),
-        data_(model_->allocate(std::max<size_t>(bytes(), 1))) {}
-  ~DeviceBuffer() { model_->release(data_); }
+        block_(model_->results().take(bytes())) {}
+  ~DeviceBuffer() { model_->results().give_back(block_, shown_); }
   DeviceBuffer(const DeviceBuffer&) = delete;
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;
 
   size_t bytes() const { return size_of(type_) * static_cast<size_t>(rows_ * width_); }
-  void* data() const { return data_; }
+  void* data() const { return block_.data; }
+  // The same for others, whose work may go on when this has ended.
+  void* shown() {
+    shown_ = true;
+    return block_.data;
+  }
   int64_t rows() const { return rows_; }
   int64_t width() const { return width_; }
   DType type() const { return type_; }
@@ -39,7 +44,8 @@ class DeviceBuffer {
   std::shared_ptr<const DeviceModel> model_;
   DType type_;
   int64_t rows_, width_;
-  void* data_;
+  ResultPool::Block block_;
+  bool shown_ = false;
 };
 
 py::array to_host(const DeviceBuffer& buffer) {
@@ -48,10 +54,6 @@ py::array to_host(const DeviceBuffer& buffer) {
   const GilRelease release;
   buffer.model().copy(to, buffer.data(), buffer.bytes());
   return out;
-}
-
-int32_t device_index(const DeviceModel& model) {
-  return std::stoi(model.device().substr(model.device().find(':') + 1));
 }
 
 struct Export {
@@ -64,8 +66,8 @@ struct Export {
 py::capsule to_dlpack(const std::shared_ptr<DeviceBuffer>& buffer, bool vector) {
   auto* const made = new Export{buffer, {buffer->rows(), buffer->width()}, {}};
   DLTensor& tensor = made->tensor.dl_tensor;
-  tensor.data = buffer->data();
-  tensor.device = {kDLCUDA, device_index(buffer->model())};
+  tensor.data = buffer->shown();
+  tensor.device = {kDLCUDA, static_cast<int32_t>(buffer->model().device_number())};
   tensor.ndim = vector ? 1 : 2;
   const DType type = buffer->type();
   tensor.dtype = {static_cast<uint8_t>(type == DType::f64 || type == DType::f32 ? 2 : 0),
@@ -120,36 +122,95 @@ py::dict read_dlpack(const py::capsule& capsule) {
   return out;
 }
 
-Kind kind_named(const std::string& name) {
-  const auto type = logical_type_named(name);
-  require(type.has_value(), ErrorCode::input, "expected numbers but found ", quoted(name));
-  return type->kind;
+// Moved out of the capsule, whose destructor then does nothing.
+template <class T>
+T* held_by(const py::handle& capsule, const char* name) {
+  require(PyCapsule_IsValid(capsule.ptr(), name) != 0, ErrorCode::input, "expected a capsule named ", name,
+          " but found ", std::string(py::str(py::type::of(capsule).attr("__name__"))));
+  return static_cast<T*>(PyCapsule_GetPointer(capsule.ptr(), name));
+}
+constexpr const char* kSchema = "arrow_schema";
+constexpr const char* kDeviceArray = "arrow_device_array";
+constexpr const char* kDeviceStream = "arrow_device_array_stream";
+
+Storage storage_of(Kind kind) {
+  switch (kind) {
+    case Kind::boolean: return Storage::bytes;
+    case Kind::int8: return Storage::int8;
+    case Kind::int16: return Storage::int16;
+    case Kind::int32: return Storage::int32;
+    case Kind::int64: return Storage::int64;
+    case Kind::uint8: return Storage::uint8;
+    case Kind::uint16: return Storage::uint16;
+    case Kind::uint32: return Storage::uint32;
+    case Kind::uint64: return Storage::uint64;
+    case Kind::float16: return Storage::float16;
+    case Kind::float32: return Storage::float32;
+    default: return Storage::float64;
+  }
 }
 
-// Columns as (name, address, type, stride in elements).
-using PyColumns = std::vector<std::tuple<std::string, uintptr_t, std::string, int64_t>>;
+// Numbers at an address, `stride` bytes apart.
+ColumnView number_column(uintptr_t data, const std::string& kind, int64_t stride, int64_t rows) {
+  const auto type = logical_type_named(kind);
+  require(type.has_value(), ErrorCode::input, "expected numbers but found ", quoted(kind));
+  ColumnView view;
+  view.storage = storage_of(type->kind);
+  view.type = *type;
+  view.length = rows;
+  view.stride = stride;
+  view.data = reinterpret_cast<const void*>(data);
+  return view;
+}
 
-std::vector<std::shared_ptr<DeviceBuffer>> run_on_device(const std::shared_ptr<DeviceModel>& model,
-                                                         const PyColumns& columns, int64_t rows,
-                                                         const std::vector<int32_t>& outputs,
-                                                         uintptr_t stream) {
-  std::vector<std::string> names;
-  std::vector<DeviceColumn> arrays;
-  for (const auto& [name, data, kind, stride] : columns) {
-    names.push_back(name);
-    arrays.push_back({reinterpret_cast<const void*>(data), kind_named(kind), stride});
+// Columns as (name, address, type, stride in bytes) or (name, Arrow schema, Arrow device array); `device`: of
+// the first kind, -1 where it is not known; `rows`: the same, of the second kind alone.
+std::shared_ptr<DeviceTable> device_columns(const py::sequence& columns, int64_t rows, int64_t device) {
+  DeviceColumns out;
+  for (const py::handle& item : columns) {
+    const auto column = py::reinterpret_borrow<py::tuple>(item);
+    auto name = column[0].cast<std::string>();
+    if (column.size() == 3)
+      out.add(import_device_column(std::move(name), held_by<ArrowSchema>(column[1], kSchema),
+                                   held_by<ArrowDeviceArray>(column[2], kDeviceArray)));
+    else
+      out.add(std::move(name),
+              number_column(column[1].cast<uintptr_t>(), column[2].cast<std::string>(),
+                            column[3].cast<int64_t>(), rows),
+              device);
   }
+  return std::make_shared<DeviceTable>(out.finish(rows < 0 ? out.first_length() : rows));
+}
+
+std::vector<std::shared_ptr<DeviceTable>> shared(std::vector<DeviceTable> tables) {
+  std::vector<std::shared_ptr<DeviceTable>> out;
+  for (DeviceTable& table : tables) out.push_back(std::make_shared<DeviceTable>(std::move(table)));
+  return out;
+}
+
+// The rows of several tables, one after the other.
+std::vector<std::shared_ptr<DeviceBuffer>> run_on_device(
+    const std::shared_ptr<DeviceModel>& model, const std::vector<std::shared_ptr<DeviceTable>>& tables,
+    const std::vector<int32_t>& outputs, uintptr_t stream) {
   std::vector<std::shared_ptr<DeviceBuffer>> out;
   const GilRelease release;
+  int64_t rows = 0;
+  for (const auto& table : tables) rows += table->columns.rows();
   std::vector<void*> destinations;
+  std::vector<size_t> row_bytes;
   for (int32_t output : outputs) {
     const ValueType type = output_type(model->model(), output);
     require(type.dtype != DType::str, ErrorCode::input, "expected an output of numbers but found text");
     out.push_back(std::make_shared<DeviceBuffer>(model, type.dtype, rows, type.width));
     destinations.push_back(out.back()->data());
+    row_bytes.push_back(size_of(type.dtype) * static_cast<size_t>(type.width));
   }
-  model->run_on_device(std::make_shared<const std::vector<std::string>>(std::move(names)), arrays, rows,
-                       outputs, destinations, reinterpret_cast<device::Stream*>(stream));
+  for (const auto& table : tables) {
+    model->run_on_device(*table, outputs, destinations, reinterpret_cast<device::Stream*>(stream));
+    for (size_t i = 0; i < outputs.size(); ++i)
+      destinations[i] = static_cast<std::byte*>(destinations[i]) +
+                        row_bytes[i] * static_cast<size_t>(table->columns.rows());
+  }
   return out;
 }
 
@@ -158,13 +219,13 @@ std::vector<std::shared_ptr<DeviceBuffer>> run_on_device(const std::shared_ptr<D
 void register_device(py::module_& module) {
   py::class_<DeviceBuffer, std::shared_ptr<DeviceBuffer>>(module, "DeviceBuffer",
                                                           "An array in a device's memory.")
-      .def_property_readonly(
-          "address", [](const DeviceBuffer& buffer) { return reinterpret_cast<uintptr_t>(buffer.data()); })
+      .def_property_readonly("address",
+                             [](DeviceBuffer& buffer) { return reinterpret_cast<uintptr_t>(buffer.shown()); })
       .def_property_readonly("rows", &DeviceBuffer::rows)
       .def_property_readonly("width", &DeviceBuffer::width)
       .def_property_readonly("dtype", [](const DeviceBuffer& buffer) { return numpy_dtype(buffer.type()); })
       .def_property_readonly("device",
-                             [](const DeviceBuffer& buffer) { return device_index(buffer.model()); })
+                             [](const DeviceBuffer& buffer) { return buffer.model().device_number(); })
       .def("to_host", &to_host)
       .def("to_dlpack", &to_dlpack, py::arg("vector"));
   py::class_<DeviceModel, std::shared_ptr<DeviceModel>>(module, "DeviceModel",
@@ -186,8 +247,32 @@ void register_device(py::module_& module) {
                                });
           },
           py::arg("batches"), py::arg("outputs"), "Blocks of the outputs, in the host's memory.")
-      .def("run_on_device", &run_on_device, py::arg("columns"), py::arg("rows"), py::arg("outputs"),
-           py::arg("stream"), "Blocks of the outputs, in the device's memory.");
+      .def("run_on_device", &run_on_device, py::arg("tables"), py::arg("outputs"), py::arg("stream"),
+           "Blocks of the outputs, in the device's memory.");
+  py::class_<DeviceTable, std::shared_ptr<DeviceTable>>(module, "DeviceTable",
+                                                        "Columns in a device's memory.");
+  module.def("device_columns", &device_columns, py::arg("columns"), py::arg("rows"), py::arg("device"));
+  module.def(
+      "read_arrow_device_array",
+      [](const py::object& schema, const py::object& array) {
+        return std::make_shared<DeviceTable>(import_device_table(
+            held_by<ArrowSchema>(schema, kSchema), held_by<ArrowDeviceArray>(array, kDeviceArray)));
+      },
+      py::arg("schema"), py::arg("array"));
+  module.def(
+      "read_arrow_device_stream",
+      [](const py::object& stream) {
+        return shared(import_device_stream(held_by<ArrowDeviceArrayStream>(stream, kDeviceStream)));
+      },
+      py::arg("stream"));
+  module.def(
+      "arrow_device_type",
+      [](const py::object& capsule) {
+        return PyCapsule_IsValid(capsule.ptr(), kDeviceStream) != 0
+                   ? held_by<ArrowDeviceArrayStream>(capsule, kDeviceStream)->device_type
+                   : held_by<ArrowDeviceArray>(capsule, kDeviceArray)->device_type;
+      },
+      py::arg("capsule"), "What a capsule of Arrow's C Device interface says of where its data lie.");
   module.def("read_dlpack", &read_dlpack, py::arg("capsule"));
 }
 

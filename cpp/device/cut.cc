@@ -74,10 +74,14 @@ class Cutter {
     out_.feed.golden = {};
     for (size_t i = 0; i < count_; ++i) {
       if (!host_[i] || !crosses(i)) continue;
-      const NodeReader reader(program_, node(i));
-      out_.crossings.push_back(
-          {static_cast<int32_t>(i), node(i).type,
-           node(i).op == "column" ? static_cast<int32_t>(reader.integer("column")) : -1});
+      Crossing crossing{static_cast<int32_t>(i), node(i).type, -1, {}};
+      if (node(i).op == "column") {
+        crossing.column = static_cast<int32_t>(NodeReader(program_, node(i)).integer("column"));
+        crossing.behind = {crossing.column};
+      } else {
+        crossing.behind = columns_behind(program_, crossing.node);
+      }
+      out_.crossings.push_back(std::move(crossing));
       OutputSpec output;
       output.method = "crossing " + text(out_.crossings.size());
       output.value = static_cast<int32_t>(i);
@@ -179,6 +183,17 @@ class Cutter {
 };
 
 }  // namespace
+
+std::vector<int32_t> columns_behind(const Program& program, int32_t value) {
+  const std::vector<bool> needed = program.ancestors({{value}});
+  std::vector<int32_t> out;
+  for (size_t i = 0; i < needed.size(); ++i)
+    if (needed[i] && program.nodes[i].op == "column")
+      out.push_back(static_cast<int32_t>(NodeReader(program, program.nodes[i]).integer("column")));
+  std::ranges::sort(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
 
 Cut cut_for_device(const Program& program) { return Cutter(program).cut(); }
 

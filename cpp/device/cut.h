@@ -14,7 +14,8 @@ namespace mlcore {
 struct Crossing {
   int32_t node;  // of the program
   ValueType type;
-  int32_t column;  // schema column that it is, read as `type`; -1: the host has computed it
+  int32_t column;               // schema column that it is, read as `type`; -1: the host has computed it
+  std::vector<int32_t> behind;  // schema columns that it depends on
 };
 
 struct Cut {
@@ -28,6 +29,9 @@ struct Cut {
   Program rest;
   std::vector<DeviceStepPtr> steps;  // per node of `rest`; null: nothing to launch
 };
+
+// The schema columns that a value of the program depends on, ascending.
+std::vector<int32_t> columns_behind(const Program& program, int32_t value);
 
 // `program` must be validated and must outlive the cut. Throws ErrorCode::device, naming every step that no
 // device can run.

@@ -10,9 +10,10 @@
 #include <vector>
 
 #include "device/cut.h"
-#include "device/device_columns.h"
 #include "device/lane.h"
 #include "device/library.h"
+#include "device/result_pool.h"
+#include "device/table_inputs.h"
 #include "runtime/model.h"
 #include "runtime/route.h"
 
@@ -34,30 +35,32 @@ class DeviceModel {
   // another overlap.
   void run(const Batch& batch, std::span<const int32_t> outputs, std::span<void* const> destinations) const;
 
-  // Columns and destinations in the device's memory; what the stream has been given before is waited for, and
-  // the results are there on return. Throws ErrorCode::input also for columns of text.
-  void run_on_device(Names names, std::span<const DeviceColumn> columns, int64_t rows,
-                     std::span<const int32_t> outputs, std::span<void* const> destinations,
-                     device::Stream* stream) const;
+  // A table and destinations in the device's memory; what the stream has been given before, and the table's
+  // events, are waited for, and the results are there on return.
+  void run_on_device(const DeviceTable& table, std::span<const int32_t> outputs,
+                     std::span<void* const> destinations, device::Stream* stream) const;
 
   // The steps that had a choice, as (path, how they run): forests, with the form that each takes.
   std::vector<std::pair<std::string, std::string>> forms() const;
 
-  // Memory on the device for whoever wants results there.
-  void* allocate(size_t bytes) const;
-  void release(void* data) const noexcept;
-  void copy(void* to, const void* from, size_t bytes) const;
+  int64_t device_number() const { return device_.number; }
+  ResultPool& results() const { return results_; }
+  // Of the device or the host on either side; done on return.
+  void copy(void* to, const void* from, size_t bytes, device::Stream* stream = nullptr) const;
 
  private:
   struct Task;
-  class LaneLoan;
 
+  void make_column_feeds();
   const Route& route_for(const std::vector<int32_t>& outputs) const;
   size_t staged_bytes(const Crossing& crossing, int64_t capacity) const;
   size_t crossing_bytes(int64_t capacity) const;
   size_t block_bytes(const Route& route, int64_t capacity) const;
   void reserve(Lane& lane, const Route& route, int64_t capacity) const;
   int64_t capacity_of(const Route& route, int64_t rows) const;
+  void run_chunks(Lane& lane, TableInputs& inputs, int64_t rows, const Route& route,
+                  std::span<const int32_t> outputs, std::span<void* const> destinations,
+                  device::Stream* stream) const;
   void launch(Lane& lane, const Task& task) const;
   void start(Lane& lane, const Task& task) const;
   bool refused(Lane& lane, const Task& task) const;
@@ -71,16 +74,19 @@ class DeviceModel {
 
   std::shared_ptr<const Model> model_;
   OpenDevice device_;
+  Program program_;  // what the model has lowered, text taken apart
   Cut cut_;
   std::unique_ptr<Model> feed_;                // null: the host has nothing to compute
   std::vector<std::unique_ptr<Step>> shapes_;  // per node of the rest: that there is something to launch
   std::vector<device::Step*> steps_;           // per node of the rest
   std::vector<int32_t> crossing_of_;           // per node of the rest; -1: none
   size_t scratch_bytes_ = 0;                   // that every launch gets
+  std::vector<std::unique_ptr<ColumnFeed>> column_feeds_;  // by schema column
 
-  mutable std::mutex mutex_;  // of what follows
+  mutable std::mutex mutex_;  // of the routes
   mutable std::vector<std::unique_ptr<Route>> routes_;
-  mutable std::vector<std::unique_ptr<Lane>> lanes_;  // that nobody uses now
+  mutable LanePool lanes_;
+  mutable ResultPool results_;
 };
 
 }  // namespace mlcore

@@ -43,4 +43,22 @@ void Lane::forget_graphs() {
   graphs.clear();
 }
 
+LanePool::Loan::Loan(LanePool& pool) : pool_(pool) {
+  {
+    const std::scoped_lock lock(pool.mutex_);
+    if (!pool.idle_.empty()) {
+      lane_ = std::move(pool.idle_.back());
+      pool.idle_.pop_back();
+    }
+  }
+  if (!lane_) lane_ = std::make_unique<Lane>(pool.device_);
+}
+
+LanePool::Loan::~Loan() {
+  // whatever stopped the call, nothing of it is under way when the next one takes the lane
+  pool_.device_.library->wait(pool_.device_.device, lane_->own);
+  const std::scoped_lock lock(pool_.mutex_);
+  pool_.idle_.push_back(std::move(lane_));
+}
+
 }  // namespace mlcore

@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "device/library.h"
 #include "runtime/route.h"
@@ -29,6 +32,31 @@ struct Lane {
   size_t size = 0, host_size = 0;
   int64_t *fault = nullptr, *host_fault = nullptr;  // host: none, and what the device found
   std::map<std::pair<const Route*, int64_t>, device::Graph*> graphs;
+};
+
+// Lanes that wait for a call; there are as many as calls were under way at once.
+class LanePool {
+ public:
+  explicit LanePool(const OpenDevice& device) : device_(device) {}
+
+  // A lane for one call at a time.
+  class Loan {
+   public:
+    explicit Loan(LanePool& pool);
+    ~Loan();
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    Lane& operator*() const { return *lane_; }
+
+   private:
+    LanePool& pool_;
+    std::unique_ptr<Lane> lane_;
+  };
+
+ private:
+  const OpenDevice& device_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Lane>> idle_;
 };
 
 }  // namespace mlcore

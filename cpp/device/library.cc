@@ -61,7 +61,7 @@ OpenDevice open_device(std::string_view name) {
   }
   require(index && *index >= 0, ErrorCode::input, "device: expected 'cuda' or 'cuda:<number>' but found ",
           quoted(name));
-  OpenDevice out{&load_library(name), nullptr, "cuda:" + text(*index), "unknown"};
+  OpenDevice out{&load_library(name), nullptr, *index, "cuda:" + text(*index), "unknown"};
   int count = 0;
   const device::Failure failure = out.library->count(&count);
   require(failure == nullptr, ErrorCode::device, "device ", quoted(name),

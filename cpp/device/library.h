@@ -12,6 +12,7 @@ namespace mlcore {
 struct OpenDevice {
   const device::Library* library;
   device::Device* device;
+  int number;
   std::string name;      // "cuda:0"
   std::string hardware;  // "NVIDIA H200"
 

@@ -90,12 +90,50 @@ struct LaunchArgs {
   void* scratch = nullptr;   // device memory, as much as `build` said
 };
 
+// Which rows are there: row r is where bit first + r is set, the least significant bit of a byte first.
+struct Bitmap {
+  const uint8_t* bits = nullptr;  // null: all are
+  int64_t first = 0;
+};
+
 // Columns of numbers of any kind: element (row, column) lies at row * row_stride + column * column_stride.
+// A row that is missing becomes a NaN. A row is refused where it is missing or a NaN and must not be, or no
+// NaN can say so, and where the block's type or `expected` does not hold its value.
 struct Strided {
   const void* data = nullptr;
   Kind kind = Kind::float64;
   int64_t row_stride = 1, column_stride = 1;  // in elements
-  bool nullable = true;                       // else a NaN is refused
+  int64_t first_bit = -1;                     // not negative: `data` are bits, and this one is row 0's
+  Bitmap there;
+  bool nullable = true;
+  Kind expected = Kind::timestamp;  // of the schema; other than a number: holds whatever is found
+  int64_t first_row = 0;
+  int64_t* fault = nullptr;
+};
+
+struct TextMap;  // of a device: from text to its number among some keys
+
+// Strings as Arrow has them: row r is bytes[offsets[first + r], offsets[first + r + 1]), inside what the
+// offsets of elements [begin, end) of the whole column span; else the row is refused.
+struct Text {
+  const void* offsets = nullptr;
+  bool wide = false;  // offsets of 8 bytes, else of 4
+  const char* bytes = nullptr;
+  int64_t first = 0, begin = 0, end = 0;
+};
+
+// Rows that stand for entries of a table, which has a last one for those that are missing: by an index, or by
+// the text that a map finds (its keys' numbers, then one for all other text, which must be UTF-8).
+struct Entries {
+  const void* indices = nullptr;
+  Kind kind = Kind::int32;
+  int64_t stride = 1;            // in elements
+  const TextMap* map = nullptr;  // null: by index
+  Text text;
+  Bitmap there;
+  int64_t count = 0;                 // without the last; an index beyond is refused
+  const void* values = nullptr;      // per entry, of all columns side by side
+  const uint8_t* refused = nullptr;  // per entry; not 0: a row that has it is refused
   int64_t first_row = 0;
   int64_t* fault = nullptr;
 };
@@ -120,12 +158,23 @@ struct Library {
   // As a block of `type`, whose columns are `stride` apart.
   Failure (*gather)(Device* device, void* to, DType type, int64_t stride, const Strided* from, int64_t rows,
                     int64_t width, Stream* stream);
+  // The same, from the entries' values.
+  Failure (*translate)(Device* device, void* to, DType type, int64_t stride, const Entries* from,
+                       int64_t rows, int64_t width, Stream* stream);
+  // Key i is text[offsets[i], offsets[i + 1]), in the host's memory; no key comes twice.
+  Failure (*build_text_map)(Device* device, const int64_t* offsets, const char* text, int64_t keys,
+                            TextMap** map);
+  Failure (*free_text_map)(Device* device, TextMap* map);
   // A block as rows, one after the other.
   Failure (*scatter)(Device* device, void* to, const void* from, DType type, int64_t stride, int64_t rows,
                      int64_t width, Stream* stream);
   Failure (*make_stream)(Device* device, Stream** stream);
   Failure (*free_stream)(Device* device, Stream* stream);
   Failure (*wait)(Device* device, Stream* stream);
+  Failure (*wait_for_all)(Device* device);  // for whatever anybody has given the device
+  // What comes next in the stream waits for an event: what the `sync_event` of an Arrow device array points
+  // to.
+  Failure (*wait_for_event)(Device* device, Stream* stream, const void* event);
 
   // `scratch_bytes`: that a launch needs, whatever its rows.
   Failure (*build)(Device* device, const StepSpec* spec, Step** step, size_t* scratch_bytes);

@@ -101,6 +101,8 @@ struct TableLayout {
     const auto* validity = static_cast<const uint8_t*>(top.buffers[0]);
     require(top.null_count <= 0 || validity, ErrorCode::input, "Arrow table: expected a bitmap for ",
             top.null_count, " nulls but found none");
+    require(level != Validation::elsewhere || !validity || top.null_count == 0, ErrorCode::input,
+            "Arrow table: expected no bitmap of whole rows in a device's memory but found one");
     if (validity && top.null_count != 0)
       for (int64_t i = 0; i < top.length; ++i)
         require(((validity[(top.offset + i) >> 3] >> ((top.offset + i) & 7)) & 1) != 0, ErrorCode::input,
@@ -145,12 +147,18 @@ std::optional<Validation> validation_named(std::string_view name) {
   return std::nullopt;
 }
 
-Batch import_batch(ArrowSchema* schema, ArrowArray* array, Validation level) {
+Batch import_batch(ArrowSchema* schema, ArrowArray* array, Validation level, int64_t first_row) {
   OwnedSchema owned_schema(schema);
   OwnedArray owned_array(array);
   require(owned_schema.value.release && owned_array.value.release, ErrorCode::input,
           "Arrow: expected a schema and an array but found released ones");
-  return TableLayout(std::move(owned_schema)).batch(std::move(owned_array), level, 0);
+  return TableLayout(std::move(owned_schema)).batch(std::move(owned_array), level, first_row);
+}
+
+Batch empty_batch(ArrowSchema* schema) {
+  OwnedSchema owned(schema);
+  require(owned.value.release, ErrorCode::input, "Arrow: expected a schema but found a released one");
+  return TableLayout(std::move(owned)).empty();
 }
 
 struct ArrowReader::State {

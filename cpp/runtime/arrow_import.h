@@ -14,16 +14,20 @@ namespace mlcore {
 // How far the contents of imported buffers are trusted. Structure (formats, counts, null pointers, lengths)
 // is always checked; that a buffer is as long as its length says cannot be checked through this interface.
 enum class Validation : uint8_t {
-  none,      // contents are what they claim: the producer is this program
-  standard,  // offsets, dictionary indices, views and UTF-8 are checked as values are read
-  full,      // all of them are checked at import, read or not
+  none,       // contents are what they claim: the producer is this program
+  standard,   // offsets, dictionary indices, views and UTF-8 are checked as values are read
+  full,       // all of them are checked at import, read or not
+  elsewhere,  // they lie in another device's memory: none is read here
 };
 [[gnu::visibility("default")]] std::optional<Validation> validation_named(
     std::string_view name);  // "default": standard
 
-// A struct array as a table. Throws ErrorCode::input.
+// A struct array as a table, whose row 0 is called `first_row`. Throws ErrorCode::input.
 [[gnu::visibility("default")]] Batch import_batch(ArrowSchema* schema, ArrowArray* array,
-                                                  Validation level = Validation::standard);
+                                                  Validation level = Validation::standard,
+                                                  int64_t first_row = 0);
+// A table of no rows.
+Batch empty_batch(ArrowSchema* schema);
 
 // A stream of struct arrays, batch by batch.
 class [[gnu::visibility("default")]] ArrowReader {

@@ -310,6 +310,11 @@ ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::s
   if (layout.storage == Storage::unsupported) return view;
 
   const bool is_view = layout.storage == Storage::utf8_view;
+  if (is_view && level == Validation::elsewhere) {
+    view.storage = Storage::unsupported;
+    view.problem = "string_view, which is not read in a device's memory";
+    return view;
+  }
   const bool has_offsets = layout.storage == Storage::utf8 || layout.storage == Storage::large_utf8;
   const int64_t expected = layout.storage == Storage::none ? 0 : has_offsets || is_view ? 3 : 2;
   require(is_view ? array.n_buffers >= expected : array.n_buffers == expected, ErrorCode::input,
@@ -341,7 +346,7 @@ ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::s
             ": expected a dictionary but found a released one");
     auto values = std::make_shared<ColumnView>(
         arrow_view(*layout.dictionary, *array.dictionary, column, level, keep_alive));
-    check_dictionary_once(*values, array.length, column);
+    if (level != Validation::elsewhere) check_dictionary_once(*values, array.length, column);
     view.dictionary = values.get();
     keep_alive.push_back(std::move(values));
   }

@@ -1,6 +1,7 @@
 #include "runtime/exact_number.h"
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 

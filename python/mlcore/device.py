@@ -11,11 +11,13 @@ import numpy.typing as npt
 from mlcore import _core
 from mlcore.errors import InputError
 
-__all__ = ["DeviceArray", "device_table", "is_on_device"]
+__all__ = ["DeviceArray", "device_tables", "is_on_device"]
 
 _CUDA = 2  # DLPack's number of the kind of device
 _NUMBERS = {"b1": "bool", **{f"{c}{s}": f"{'u' if c == 'u' else ''}int{8 * s}" for c in "iu" for s in (1, 2, 4, 8)}}
-_NUMBERS |= {"f4": "float32", "f8": "float64"}
+_NUMBERS |= {f"f{size}": f"float{8 * size}" for size in (2, 4, 8)}
+_CPU = 1  # the same number in Arrow's C Device interface, as _CUDA is
+_ANY_DEVICE = -1  # of arrays that do not say which
 _LEGACY_STREAM = 1  # what a stream that nobody names means in the protocols
 
 
@@ -85,35 +87,52 @@ class DeviceArray:
         return f"<mlcore.DeviceArray of shape {self.shape}, {self.dtype}, on cuda:{self.device}>"
 
 
-class DeviceTable(NamedTuple):
-    """Columns as (name, address, type, stride in elements), and what keeps their memory alive."""
+class DeviceTables(NamedTuple):
+    """A table, or several one after the other, the stream to read them in, and what keeps their memory alive."""
 
-    columns: list[tuple[str, int, str, int]]
-    rows: int
+    tables: list[_core.DeviceTable]
     stream: int
     owners: list[object]
 
 
-def _on_cuda(value: object) -> bool:
+def _is_array(value: object) -> bool:
+    """Whether ``value`` says by itself that it is an array in a GPU's memory."""
+    if isinstance(value, np.ndarray):
+        return False
     if hasattr(value, "__cuda_array_interface__"):
         return True
     device = getattr(value, "__dlpack_device__", None)
     return device is not None and int(device()[0]) == _CUDA
 
 
+def _arrow(value: Any) -> tuple[Any, Any] | None:
+    """Schema and array of what Arrow's C Device interface shows of a GPU's memory; None: it shows no such array."""
+    if not hasattr(value, "__arrow_c_device_array__"):
+        return None
+    schema, array = value.__arrow_c_device_array__()
+    shows_host = _core.arrow_device_type(array) == _CPU and hasattr(value, "__arrow_c_array__")
+    return None if shows_host else (schema, array)
+
+
 def is_on_device(data: object) -> bool:
-    """Whether ``data`` is an array in a GPU's memory, or a mapping of columns that are."""
+    """Whether ``data`` is an array in a GPU's memory, has columns that are, or is Arrow data for devices alone."""
+    if isinstance(data, np.ndarray):  # most tables, and said at once
+        return False
     if isinstance(data, Mapping):
-        return any(_on_cuda(value) for value in data.values())
-    return _on_cuda(data)
+        return any(_is_array(value) for value in data.values())
+    if _is_array(data):
+        return True
+    for_devices = hasattr(data, "__arrow_c_device_array__") or hasattr(data, "__arrow_c_device_stream__")
+    return for_devices and not (hasattr(data, "__arrow_c_array__") or hasattr(data, "__arrow_c_stream__"))
 
 
 class _View(NamedTuple):
     address: int
     type: str
     shape: tuple[int, ...]
-    strides: tuple[int, ...]  # in elements
+    strides: tuple[int, ...]  # in bytes
     stream: int | None
+    device: int
     owner: object
 
 
@@ -121,8 +140,10 @@ def _view(name: str, value: Any, stream: int) -> _View:
     if hasattr(value, "__cuda_array_interface__"):
         found = dict(value.__cuda_array_interface__, owner=value)
         if found.get("mask") is not None:
-            raise InputError(f"{name}: expected an array without a mask but found one")
-    elif _on_cuda(value):
+            raise InputError(
+                f"{name}: expected an array without a mask, or a column of Arrow's C Device interface, but found a mask"
+            )
+    elif _is_array(value):
         found = _core.read_dlpack(value.__dlpack__(stream=stream))
     else:
         raise InputError(
@@ -140,18 +161,19 @@ def _view(name: str, value: Any, stream: int) -> _View:
     if any(step % size for step in strides):
         raise InputError(f"{name}: expected strides of whole elements of {size} bytes but found {tuple(strides)}")
     return _View(
-        found["data"][0], kind, shape, tuple(step // size for step in strides), found.get("stream"), found["owner"]
+        found["data"][0], kind, shape, strides, found.get("stream"), found.get("device", _ANY_DEVICE), found["owner"]
     )
 
 
-def device_table(data: object, names: Sequence[str], stream: int | None = None) -> DeviceTable:
-    """The columns of an array of shape (n, k), or of a mapping of arrays of shape (n,), in a GPU's memory.
+def device_tables(data: Any, names: Sequence[str], stream: int | None = None) -> DeviceTables | None:
+    """The columns of a table in a GPU's memory; None where ``data`` are in the host's.
 
     Parameters
     ----------
-    data : array or mapping of str to array
-        Anything with ``__cuda_array_interface__`` or ``__dlpack__`` on a CUDA device. The columns of an array are by
-        position those of ``names``.
+    data : array, mapping of str to array, or table
+        Arrays: anything with ``__cuda_array_interface__`` or ``__dlpack__`` on a CUDA device, of shape (n, columns) or,
+        in a mapping, (n,). Tables, and columns in a mapping: anything with ``__arrow_c_device_array__`` or
+        ``__arrow_c_device_stream__``. The columns of an array are by position those of ``names``.
     names : sequence of str
         The model's columns.
     stream : int, optional
@@ -161,37 +183,68 @@ def device_table(data: object, names: Sequence[str], stream: int | None = None) 
     Raises
     ------
     InputError
-        If an array has another shape, holds no numbers, or lies in the host's memory.
+        If an array has another shape, holds no numbers, or lies on another device, or if some columns of a mapping are
+        in the host's memory.
     """
     wanted = _LEGACY_STREAM if stream is None else stream
     if isinstance(data, Mapping):
-        views = [(str(name), _view(f"column {name!r}", value, wanted)) for name, value in data.items()]
-        for name, view in views:
-            if len(view.shape) != 1:
-                raise InputError(f"column {name!r}: expected an array of shape (n,) but found {view.shape}")
-        rows = views[0][1].shape[0] if views else 0
-        for name, view in views:
-            if view.shape[0] != rows:
-                raise InputError(f"column {name!r}: expected {rows} rows, as in the first, but found {view.shape[0]}")
-        columns = [(name, view.address, view.type, view.strides[0]) for name, view in views]
-        all_views = [view for _, view in views]
-    else:
+        return _columns(data, stream, wanted)
+    if _is_array(data):
         view = _view("the table", data, wanted)
         if len(view.shape) != 2 or view.shape[1] != len(names):
             raise InputError(f"the table: expected an array of shape (n, {len(names)}) but found {view.shape}")
-        size = np.dtype(view.type).itemsize
-        rows = view.shape[0]
         columns = [
-            (name, view.address + position * view.strides[1] * size, view.type, view.strides[0])
+            (name, view.address + position * view.strides[1], view.type, view.strides[0])
             for position, name in enumerate(names)
         ]
-        all_views = [view]
-    streams = {view.stream for view in all_views if view.stream is not None}
+        table = _core.device_columns(columns, view.shape[0], view.device)
+        return DeviceTables([table], _stream_of([view], stream, wanted), [view.owner])
+    if hasattr(data, "__arrow_c_device_array__"):
+        found = _arrow(data)
+        return None if found is None else DeviceTables([_core.read_arrow_device_array(*found)], wanted, [data])
+    if hasattr(data, "__arrow_c_device_stream__"):
+        capsule = data.__arrow_c_device_stream__()
+        if _core.arrow_device_type(capsule) == _CPU and hasattr(data, "__arrow_c_stream__"):
+            return None
+        return DeviceTables(_core.read_arrow_device_stream(capsule), wanted, [data])
+    return None
+
+
+def _columns(data: Mapping[Any, Any], stream: int | None, wanted: int) -> DeviceTables | None:
+    """The same for a mapping."""
+    arrow = {name: found for name, value in data.items() if (found := _arrow(value)) is not None}
+    if not arrow and not any(_is_array(value) for value in data.values()):
+        return None
+    columns: list[tuple[Any, ...]] = []
+    views: list[_View] = []
+    for name, value in data.items():
+        if name in arrow:
+            columns.append((str(name), *arrow[name]))
+            continue
+        view = _view(f"column {name!r}", value, wanted)
+        if len(view.shape) != 1:
+            raise InputError(f"column {name!r}: expected an array of shape (n,) but found {view.shape}")
+        if view.shape[0] != (views or [view])[0].shape[0]:
+            raise InputError(
+                f"column {name!r}: expected {views[0].shape[0]} rows, as in the first, but found {view.shape[0]}"
+            )
+        columns.append((str(name), view.address, view.type, view.strides[0]))
+        views.append(view)
+    devices = {view.device for view in views} - {_ANY_DEVICE}
+    if len(devices) > 1:
+        raise InputError(f"expected arrays of one device but found some of cuda:{' and cuda:'.join(map(str, devices))}")
+    table = _core.device_columns(columns, views[0].shape[0] if views else -1, *(devices or {_ANY_DEVICE}))
+    return DeviceTables([table], _stream_of(views, stream, wanted), [data, *(view.owner for view in views)])
+
+
+def _stream_of(views: Sequence[_View], stream: int | None, wanted: int) -> int:
+    """``wanted``, unless the arrays name one stream and the caller none."""
+    streams = {view.stream for view in views if view.stream is not None}
     if stream is None and len(streams) == 1:
-        wanted = streams.pop()
-    elif streams - {wanted}:
+        return streams.pop()
+    if streams - {wanted}:
         raise InputError(
             f"expected arrays that are ready in stream {wanted} but found some of streams "
             f"{sorted(streams - {wanted})}; wait for those first and give stream="
         )
-    return DeviceTable(columns, rows, wanted, [view.owner for view in all_views])
+    return wanted

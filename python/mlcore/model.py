@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mlcore import _core
 from mlcore.containers import batches
-from mlcore.device import DeviceArray, device_table, is_on_device
+from mlcore.device import DeviceArray, DeviceTables, device_tables, is_on_device
 from mlcore.errors import InputError
 
 if TYPE_CHECKING:
@@ -470,25 +470,26 @@ class Model:
 
     def _call(self, method: str, data: object, stream: int | None = None) -> Array | list[Array]:
         positions = self._positions(method)
-        if is_on_device(data):
-            # for arrays of a device DeviceArrays, which the signatures leave unsaid
-            return cast("Array | list[Array]", self._call_on_device(method, data, stream))
+        if self._on_device is None:
+            if is_on_device(data):
+                raise InputError(
+                    "expected a table in the host's memory, as this model runs on the CPU, but found arrays of a GPU; "
+                    'mlcore.load(path, device="cuda:0") takes them'
+                )
+        elif (tables := device_tables(data, [column["name"] for column in self._schema], stream)) is not None:
+            # for tables of a device DeviceArrays, which the signatures leave unsaid
+            return cast("Array | list[Array]", self._call_on_device(method, tables))
         core = self._core if self._on_device is None else self._on_device
         blocks = core.run(batches(data, self._schema), positions)
         arrays = [self._shape(position, block) for position, block in zip(positions, blocks, strict=True)]
         return arrays[0] if self._outputs[positions[0]]["index"] < 0 else arrays
 
-    def _call_on_device(self, method: str, data: object, stream: int | None) -> Any:
-        if self._on_device is None:
-            raise InputError(
-                "expected a table in the host's memory, as this model runs on the CPU, but found arrays of a GPU; "
-                'mlcore.load(path, device="cuda:0") takes them'
-            )
+    def _call_on_device(self, method: str, found: DeviceTables) -> Any:
         positions = self._positions(method)
         for position in positions:
             self._check_device_output(method, self._outputs[position], self._labels[position])
-        table = device_table(data, [column["name"] for column in self._schema], stream)
-        buffers = self._on_device.run_on_device(table.columns, table.rows, positions, table.stream)
+        assert self._on_device is not None
+        buffers = self._on_device.run_on_device(found.tables, positions, found.stream)
         arrays = [
             DeviceArray(buffer, self._outputs[position]["vector"])
             for position, buffer in zip(positions, buffers, strict=True)

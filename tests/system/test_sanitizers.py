@@ -91,11 +91,12 @@ def test_the_sanitized_module_is_the_one_imported(package: Path) -> None:
         # what a bomb costs is measured without the sanitizers, which cost more
         (["tests/attacks", "-k", "not costs_little and not cost_little"], 200),
         (["tests/test_arrow.py"], 100),
+        (["tests/test_device_arrow.py", "tests/test_device_text.py"], 400),
         (["tests/fuzz"], 1),
         (["tests/ops"], 50),
         ([f"tests/serving/test_{name}.py" for name in ("refusals", "limits", "wire", "in_process")], 200),
     ],
-    ids=["attacks", "arrow", "corpus", "ops", "serving"],
+    ids=["attacks", "arrow", "devices", "corpus", "ops", "serving"],
 )
 def test_hostile_input_from_python(package: Path, files: list[str], least: int) -> None:
     options = ["-q", "-n", "2", "-m", "not system"]
