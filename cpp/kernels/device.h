@@ -17,7 +17,7 @@
 
 namespace mlcore::device {
 
-inline constexpr uint32_t kInterface = 2;  // of this header; core and library must agree
+inline constexpr uint32_t kInterface = 3;  // of this header; core and library must agree
 inline constexpr size_t kMaxInputs = 48;   // blocks that a step reads
 
 // A constant of a step.
