@@ -77,6 +77,7 @@ def _run(run: dict[str, Any], picture: str) -> str:
             "",
             f"{run['threads']} threads; {versions}.",
             *([] if run["instruction_set"] == "AVX-512" else [GOALS_WITHOUT_AVX512]),
+            *([run["note"]] if "note" in run else []),
             "",
             figures_table(run),
             f"![time of every contestant as a multiple of mlcore's](assets/{picture})",

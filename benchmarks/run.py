@@ -193,6 +193,7 @@ def figures_text(run: dict[str, Any]) -> str:
         [
             f"{head} in which the contestants take turns, each in a process of its own, outputs checked first.",
             *([] if run["instruction_set"] == "AVX-512" else [figures.GOALS_WITHOUT_AVX512]),
+            *([run["note"]] if "note" in run else []),
             "",
             figures.figures_table(run),
             figures.contestants_table(run),
