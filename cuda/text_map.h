@@ -2,10 +2,9 @@
 #pragma once
 
 #include <memory>
-#include <random>
 #include <vector>
 
-#include "kernels/text_key_inl.h"
+#include "kernels/text_seed.h"
 #include "memory.h"
 
 namespace mlcore::device {
@@ -33,13 +32,6 @@ struct TextMap {
   TextKeys keys{};
 };
 
-inline text_key::Seed random_seed() {
-  std::random_device source;
-  const auto word = [&] { return uint64_t{source()} << 32 | source(); };
-  const uint64_t first = word();
-  return {first, word()};
-}
-
 // No slots where some key would lie too far from its home.
 inline std::vector<text_key::Slot> fill_slots(const int64_t* offsets, const char* text, int64_t count,
                                               text_key::Seed seed) {
@@ -65,7 +57,7 @@ inline std::unique_ptr<TextMap> build_text_map(Device& device, const int64_t* of
   std::vector<text_key::Slot> slots;
   for (int tries = 0; slots.empty(); ++tries) {
     if (tries == kMostSeeds) throw Unable("expected keys that hash to different values");
-    map->keys.seed = random_seed();
+    map->keys.seed = text_key::random_seed();
     slots = fill_slots(offsets, text, count, map->keys.seed);
   }
   map->keys.slots = map->memory.keep_all(slots);

@@ -4,14 +4,14 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <random>
 
 #include "base/status.h"
 
 namespace mlcore {
 namespace {
 
-constexpr int64_t kShort = 16;       // bytes of a key that a slot holds itself
+using text_key::kShort, text_key::mix, text_key::with_length;
+
 constexpr uint64_t kBucketKeys = 4;  // on average, at most
 constexpr uint64_t kFewestSlots = 32;
 constexpr uint64_t kMostShift = 255;  // of a bucket
@@ -22,18 +22,6 @@ uint64_t load(const char* at) {
   T value;
   std::memcpy(&value, at, sizeof value);
   return value;
-}
-
-// Both halves of the product: every bit of either word reaches every bit of the result.
-uint64_t mix(uint64_t a, uint64_t b) {
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
-// Keys of different lengths may share their words.
-uint64_t with_length(uint64_t hash, int64_t length) {
-  return hash ^ static_cast<uint64_t>(length) * 0x9E3779B97F4A7C15u;
 }
 
 uint64_t hash_long(const char* key, int64_t length, StringMap::Seed seed) {
@@ -73,13 +61,6 @@ inline Words words_of(const char* key, int64_t length, StringMap::Seed seed) {
 }
 
 }  // namespace
-
-StringMap::Seed StringMap::random_seed() {
-  std::random_device source;
-  const auto word = [&] { return uint64_t{source()} << 32 | source(); };
-  const uint64_t first = word();
-  return {first, word()};
-}
 
 // A key on its way into a slot.
 struct StringMap::Key {
@@ -203,7 +184,7 @@ StringMap::StringMap(std::span<const int64_t> offsets, const char* text, std::sp
     if (Filler(*this, offsets, codes).fill()) return;
     require(tries < kMaxSeeds, ErrorCode::program, "expected keys that hash to different values but found ",
             count, " that do not under ", kMaxSeeds, " seeds");
-    seed_ = random_seed();
+    seed_ = text_key::random_seed();
   }
 }
 

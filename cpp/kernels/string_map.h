@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "kernels/text_seed.h"
 
 namespace mlcore {
 
@@ -19,16 +20,12 @@ class StringMap {
  public:
   static constexpr int32_t kAbsent = -2;
   static constexpr int64_t kGroup = 32;  // values that are looked up together
-  struct Seed {
-    uint64_t first;
-    uint64_t second;
-  };
-  static Seed random_seed();
+  using Seed = text_key::Seed;
 
   // Key i is text[offsets[i], offsets[i + 1]) and stands for codes[i], or for i when there are no codes; no
   // code is kAbsent. `text` must outlive the map.
   StringMap(std::span<const int64_t> offsets, const char* text, std::span<const int32_t> codes,
-            Seed seed = random_seed());
+            Seed seed = text_key::random_seed());
 
   // The first key that equals one before it: the map is then of no use.
   std::optional<int64_t> repeated() const { return repeated_; }

@@ -55,7 +55,7 @@ void check_values(const StringMap& map, const std::unordered_map<std::string, in
 }
 
 void check_keys(const std::vector<std::string>& keys, const std::vector<std::string>& others,
-                StringMap::Seed seed = StringMap::random_seed()) {
+                StringMap::Seed seed = text_key::random_seed()) {
   const Texts texts(keys);
   const StringMap map(texts.offsets, texts.text.data(), {}, seed);
   BOOST_REQUIRE(!map.repeated());
