@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -107,8 +108,12 @@ Failure blocks(const Body& body, int64_t count, size_t shared_bytes, Stream* str
 
 #else
 
+inline std::atomic<int64_t> launches{0};  // that would have been kernels
+
 template <class Body>
 Failure each(const Body& body, int64_t rows, int64_t columns, Stream*) {
+  if (rows <= 0 || columns <= 0) return nullptr;
+  ++launches;
   for (int64_t column = 0; column < columns; ++column)
     if constexpr (TakesRowsTogether<Body>) {
       for (int64_t first = 0; first < rows; first += kTogether * kThreads)
@@ -122,6 +127,8 @@ Failure each(const Body& body, int64_t rows, int64_t columns, Stream*) {
 
 template <class Body>
 Failure blocks(const Body& body, int64_t count, size_t shared_bytes, Stream*) {
+  if (count <= 0) return nullptr;
+  ++launches;
   std::vector<uint64_t> memory((shared_bytes + 7) / 8);
   auto* shared = reinterpret_cast<unsigned char*>(memory.data());
   std::vector<typename Body::State> states(Body::kBlockThreads);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "columns.h"
+#include "gather.h"
 #include "scatter.h"
 #include "steps.h"
 
@@ -66,9 +67,8 @@ inline const Library kLibrary{
     [](Device* device, void* to, const void* from, size_t bytes, Stream* stream) {
       return guarded(device, [&] { return kNative.copy(to, from, bytes, stream); });
     },
-    [](Device* device, void* to, DType type, int64_t stride, const Strided* from, int64_t rows, int64_t width,
-       Stream* stream) {
-      return guarded(device, [&] { return gather(to, type, stride, *from, rows, width, stream); });
+    [](Device* device, const Gathered* columns, int64_t count, const GatherRows* rows, Stream* stream) {
+      return guarded(device, [&] { return gather(columns, count, *rows, stream); });
     },
     [](Device* device, void* to, DType type, int64_t stride, const Entries* from, int64_t rows, int64_t width,
        Stream* stream) {

@@ -84,22 +84,18 @@ const Route& DeviceModel::route_for(const std::vector<int32_t>& outputs) const {
   return *routes_.back();
 }
 
-size_t DeviceModel::staged_bytes(const Crossing& crossing, int64_t capacity) const {
-  return align_up(size_of(crossing.type.dtype) * static_cast<size_t>(crossing.type.width * capacity));
-}
-
-size_t DeviceModel::crossing_bytes(int64_t capacity) const {
+size_t DeviceModel::result_bytes(const Route& route, int64_t capacity) const {
   size_t bytes = 0;
-  for (const Crossing& crossing : cut_.crossings) bytes += staged_bytes(crossing, capacity);
+  for (int32_t output : route.outputs)
+    bytes += align_up(row_bytes(cut_.rest, output) * static_cast<size_t>(capacity));
   return bytes;
 }
 
-// Memory for chunks of the host's tables: the blocks and results on the device, and both ends of the copies.
+// Memory for chunks of the host's tables, as Places has it.
 void DeviceModel::reserve(Lane& lane, const Route& route, int64_t capacity) const {
-  size_t results = 0;
-  for (int32_t output : route.outputs)
-    results += align_up(row_bytes(cut_.rest, output) * static_cast<size_t>(capacity));
-  lane.reserve(block_bytes(route, capacity) + results, crossing_bytes(capacity) + results);
+  const size_t results = result_bytes(route, capacity);
+  lane.reserve(results + kLine + block_bytes(route, capacity),
+               results + kLine + staging(route, capacity).bytes);
 }
 
 size_t DeviceModel::block_bytes(const Route& route, int64_t capacity) const {
@@ -111,7 +107,7 @@ int64_t DeviceModel::capacity_of(const Route& route, int64_t rows) const {
   for (int32_t output : route.outputs) bytes += row_bytes(cut_.rest, output);
   const auto most =
       std::clamp<int64_t>(static_cast<int64_t>(kChunkBytes / bytes) / 512 * 512, 512, kMostRows);
-  return rows <= kGraphRows ? kGraphRows : std::min((rows + 511) / 512 * 512, most);
+  return std::min(room_for(rows), most);
 }
 
 namespace {
@@ -155,9 +151,9 @@ void DeviceModel::run(const Batch& batch, std::span<const int32_t> outputs,
   for (int64_t first = 0; first < std::max<int64_t>(batch.rows(), 1); first += capacity) {
     finish(turn);  // rows are refused in their order
     Lane& lane = *lanes[turn];
-    reserve(lane, route, capacity);
+    reserve(lane, route, std::max(capacity, kGraphRows));
     const int64_t rows = std::min(capacity, batch.rows() - first);
-    Task task{&route, outputs, destinations, first, rows, capacity, lane.own};
+    Task task{&route, outputs, destinations, first, rows, room_for(rows), lane.own};
     const Batch part = rows_of(batch, first, rows);
     try {
       feed(lane, nullptr, &part, task);
@@ -206,18 +202,19 @@ void DeviceModel::run_chunks(Lane& lane, TableInputs& inputs, int64_t rows, cons
                              std::span<const int32_t> outputs, std::span<void* const> destinations,
                              device::Stream* stream) const {
   const int64_t capacity = capacity_of(route, rows);
-  const size_t blocks = block_bytes(route, capacity);
-  lane.reserve(blocks + inputs.bytes(), inputs.bytes());
-  inputs.fill(lane.host, lane.memory + blocks,
+  const size_t blocks = kLine + block_bytes(route, std::max(capacity, kGraphRows));
+  lane.reserve(blocks + inputs.bytes(), 2 * kLine + inputs.bytes());
+  std::byte* const tables = lane.host + 2 * kLine;
+  inputs.fill(tables, lane.memory + blocks,
               [&](void* to, const void* from, size_t bytes) { copy(to, from, bytes, stream); });
   if (inputs.bytes() > 0)
     device_.check(
-        device_.library->copy(device_.device, lane.memory + blocks, lane.host, inputs.bytes(), stream));
+        device_.library->copy(device_.device, lane.memory + blocks, tables, inputs.bytes(), stream));
   for (int64_t first = 0; first < rows; first += capacity) {
     const Task task{&route,   outputs, destinations, first, std::min(capacity, rows - first),
                     capacity, stream,  &inputs};
     launch(lane, task);
-    if (refused(lane, task)) recompute(task, lane.host_fault[1]);
+    if (const auto row = refused(lane, task)) recompute(task, *row);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,20 +51,27 @@ class DeviceModel {
 
  private:
   struct Task;
+  struct Places;
+  struct Staging;
 
   void make_column_feeds();
   const Route& route_for(const std::vector<int32_t>& outputs) const;
   size_t staged_bytes(const Crossing& crossing, int64_t capacity) const;
-  size_t crossing_bytes(int64_t capacity) const;
+  Staging staging(const Route& route, int64_t capacity) const;
+  size_t result_bytes(const Route& route, int64_t capacity) const;
   size_t block_bytes(const Route& route, int64_t capacity) const;
   void reserve(Lane& lane, const Route& route, int64_t capacity) const;
   int64_t capacity_of(const Route& route, int64_t rows) const;
   void run_chunks(Lane& lane, TableInputs& inputs, int64_t rows, const Route& route,
                   std::span<const int32_t> outputs, std::span<void* const> destinations,
                   device::Stream* stream) const;
+  Places places(const Lane& lane, const Task& task) const;
+  void send(const Task& task, const Places& places) const;
+  void read(const Task& task, const Places& places) const;
+  void gather(std::span<const device::Gathered> columns, const Task& task, const Places& places) const;
   void launch(Lane& lane, const Task& task) const;
   void start(Lane& lane, const Task& task) const;
-  bool refused(Lane& lane, const Task& task) const;
+  std::optional<int64_t> refused(const Lane& lane, const Task& task) const;
   void feed(Lane& lane, const Source* golden, const Batch* batch, const Task& task) const;
   void collect(const Lane& lane, const Task& task) const;
   void finish_host(Lane& lane, const Task& task, const Batch& batch) const;

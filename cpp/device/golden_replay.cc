@@ -35,7 +35,7 @@ void DeviceModel::replay() const {
     if (cut_.rest.outputs[i].value >= 0) outputs.push_back(static_cast<int32_t>(i));
   if (golden.rows == 0 || outputs.empty()) return;
   const Route& route = route_for(outputs);
-  const int64_t capacity = (golden.rows + 511) / 512 * 512;
+  const int64_t capacity = room_for(golden.rows);
   std::vector<std::vector<std::byte>> results;
   std::vector<void*> destinations;
   for (int32_t output : outputs)

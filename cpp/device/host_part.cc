@@ -1,6 +1,7 @@
 // The host's part of a chunk: what it computes before the device, and its answers where the device refuses a
 // row.
 #include <algorithm>
+#include <cstring>
 
 #include "device/chunk.h"
 #include "runtime/decode.h"
@@ -28,37 +29,38 @@ class RowOf final : public Source {
 
 // What the host computes of the chunk, into the lane's memory.
 void DeviceModel::feed(Lane& lane, const Source* golden, const Batch* batch, const Task& task) const {
+  const Places at = places(lane, task);
+  std::memcpy(at.sent, &Lane::kNoFault, sizeof(int64_t));
   if (!feed_) {  // the outputs are constants
     if (batch != nullptr) bind_columns(model_->program().schema, model_->used_columns(), *batch);
     return;
   }
   std::vector<int32_t> outputs;
   std::vector<void*> destinations;
-  std::byte* staged = lane.host;
+  const Staging staged = staging(*task.route, task.capacity);
   for (size_t i = 0; i < cut_.crossings.size(); ++i) {
     outputs.push_back(static_cast<int32_t>(i));
-    destinations.push_back(staged);
-    staged += staged_bytes(cut_.crossings[i], task.capacity);
+    destinations.push_back(at.sent + staged.at[i]);
   }
   for (size_t i = 0; i < cut_.host_outputs.size(); ++i) {
-    const auto at = std::ranges::find(task.outputs, cut_.host_outputs[i]);
-    if (at == task.outputs.end()) continue;
+    const auto found = std::ranges::find(task.outputs, cut_.host_outputs[i]);
+    if (found == task.outputs.end()) continue;
     const ValueType type =
         program_.nodes[static_cast<size_t>(cut_.feed.outputs[cut_.crossings.size() + i].value)].type;
     outputs.push_back(static_cast<int32_t>(cut_.crossings.size() + i));
     destinations.push_back(
-        static_cast<std::byte*>(task.destinations[static_cast<size_t>(at - task.outputs.begin())]) +
+        static_cast<std::byte*>(task.destinations[static_cast<size_t>(found - task.outputs.begin())]) +
         size_of(type.dtype) * static_cast<size_t>(type.width * task.first));
   }
   const WarmWorkspace workspace;
   if (batch != nullptr) return feed_->run(*batch, outputs, destinations, *workspace);
   for (int64_t row = 0; row < task.rows; ++row) {
-    std::vector<void*> at;
+    std::vector<void*> of_row;
     for (size_t i = 0; i < outputs.size(); ++i) {
-      at.push_back(static_cast<std::byte*>(destinations[i]) +
-                   row_bytes(feed_->program(), outputs[i]) * static_cast<size_t>(row));
+      of_row.push_back(static_cast<std::byte*>(destinations[i]) +
+                       row_bytes(feed_->program(), outputs[i]) * static_cast<size_t>(row));
     }
-    feed_->run_row(RowOf(*golden, row), outputs, at, *workspace);
+    feed_->run_row(RowOf(*golden, row), outputs, of_row, *workspace);
   }
 }
 

@@ -4,10 +4,6 @@ namespace mlcore {
 
 Lane::Lane(const OpenDevice& on) : device(on) {
   device.check(device.library->make_stream(device.device, &own));
-  device.check(device.library->allocate(device.device, sizeof(int64_t), reinterpret_cast<void**>(&fault)));
-  device.check(device.library->allocate_host(device.device, 2 * sizeof(int64_t),
-                                             reinterpret_cast<void**>(&host_fault)));
-  host_fault[0] = kNoFault;
 }
 
 Lane::~Lane() {
@@ -15,8 +11,6 @@ Lane::~Lane() {
   forget_graphs();
   library.release(device.device, memory);
   library.release_host(device.device, host);
-  library.release(device.device, fault);
-  library.release_host(device.device, host_fault);
   library.free_stream(device.device, own);
 }
 

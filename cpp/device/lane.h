@@ -24,13 +24,12 @@ struct Lane {
   void reserve(size_t device_bytes, size_t host_bytes);
   void forget_graphs();
 
-  static constexpr int64_t kNoFault = INT64_MAX;
+  static constexpr int64_t kNoFault = INT64_MAX;  // the word for faults where no row is refused
 
   const OpenDevice& device;
   device::Stream* own = nullptr;
   std::byte *memory = nullptr, *host = nullptr;
   size_t size = 0, host_size = 0;
-  int64_t *fault = nullptr, *host_fault = nullptr;  // host: none, and what the device found
   std::map<std::pair<const Route*, int64_t>, device::Graph*> graphs;
 };
 

@@ -10,22 +10,6 @@
 namespace mlcore {
 namespace {
 
-int64_t bytes_of(Kind kind) {
-  switch (kind) {
-    case Kind::boolean:
-    case Kind::int8:
-    case Kind::uint8: return 1;
-    case Kind::int16:
-    case Kind::uint16:
-    case Kind::float16: return 2;
-    case Kind::int32:
-    case Kind::uint32:
-    case Kind::float32:
-    case Kind::date32: return 4;
-    default: return 8;
-  }
-}
-
 bool is_text(const ColumnView& column) {
   return column.storage == Storage::utf8 || column.storage == Storage::large_utf8;
 }
@@ -65,7 +49,7 @@ device::Strided numbers_of(const ColumnSpec& spec, const ColumnView& column) {
     out.first_bit = column.offset;
   } else {
     out.data = element(column, column.offset);
-    out.row_stride = column.stride / bytes_of(out.kind);
+    out.row_stride = column.stride / device::bytes_of(out.kind);
   }
   out.there = there(column);
   out.nullable = spec.nullable;
@@ -92,7 +76,8 @@ std::string list_of(const std::vector<ColumnSpec>& schema, std::span<const int32
 device::Strided TableInput::numbers_from(int64_t first) const {
   device::Strided out = *numbers;
   if (out.first_bit >= 0) out.first_bit += first;
-  else out.data = static_cast<const std::byte*>(out.data) + first * out.row_stride * bytes_of(out.kind);
+  else
+    out.data = static_cast<const std::byte*>(out.data) + first * out.row_stride * device::bytes_of(out.kind);
   out.there.first += first;
   return out;
 }
@@ -100,7 +85,9 @@ device::Strided TableInput::numbers_from(int64_t first) const {
 device::Entries TableInput::entries_from(int64_t first) const {
   device::Entries out = *entries;
   if (out.map != nullptr) out.text.first += first;
-  else out.indices = static_cast<const std::byte*>(out.indices) + first * out.stride * bytes_of(out.kind);
+  else
+    out.indices =
+        static_cast<const std::byte*>(out.indices) + first * out.stride * device::bytes_of(out.kind);
   out.there.first += first;
   return out;
 }
@@ -141,7 +128,8 @@ TableInput TableInputs::read(int32_t index) {
   TableInput out;
   if (crossing.column >= 0 && is_plain(spec, column)) {
     out.numbers = numbers_of(spec, column);
-    if (out.numbers->first_bit < 0) check_aligned(spec, out.numbers->data, bytes_of(out.numbers->kind));
+    if (out.numbers->first_bit < 0)
+      check_aligned(spec, out.numbers->data, device::bytes_of(out.numbers->kind));
     return out;
   }
   const ColumnFeed* const feed = feeds_[at].get();
@@ -155,8 +143,8 @@ TableInput TableInputs::read(int32_t index) {
     device::Entries entries;
     entries.indices = element(column, column.offset);
     entries.kind = kind_of(column.storage);
-    entries.stride = column.stride / bytes_of(entries.kind);
-    check_aligned(spec, entries.indices, bytes_of(entries.kind));
+    entries.stride = column.stride / device::bytes_of(entries.kind);
+    check_aligned(spec, entries.indices, device::bytes_of(entries.kind));
     out.entries = entries;
   } else if (is_text(column)) {
     check_aligned(spec, column.offsets, column.storage == Storage::utf8 ? 4 : 8);

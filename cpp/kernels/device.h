@@ -17,7 +17,7 @@
 
 namespace mlcore::device {
 
-inline constexpr uint32_t kInterface = 3;  // of this header; core and library must agree
+inline constexpr uint32_t kInterface = 4;  // of this header; core and library must agree
 inline constexpr size_t kMaxInputs = 48;   // blocks that a step reads
 
 // A constant of a step.
@@ -107,7 +107,38 @@ struct Strided {
   Bitmap there;
   bool nullable = true;
   Kind expected = Kind::timestamp;  // of the schema; other than a number: holds whatever is found
-  int64_t first_row = 0;
+};
+
+// Whether a column of that kind is read as numbers, and the bytes of one.
+constexpr bool is_number(Kind kind) { return kind != Kind::string && kind <= Kind::timestamp; }
+constexpr int64_t bytes_of(Kind kind) {
+  switch (kind) {
+    case Kind::boolean:
+    case Kind::int8:
+    case Kind::uint8: return 1;
+    case Kind::int16:
+    case Kind::uint16:
+    case Kind::float16: return 2;
+    case Kind::int32:
+    case Kind::uint32:
+    case Kind::float32:
+    case Kind::date32: return 4;
+    default: return 8;
+  }
+}
+
+// `width` of these columns, and where they go: a block of `type`.
+struct Gathered {
+  Strided from;
+  void* to = nullptr;
+  DType type = DType::f64;
+  int64_t width = 1;
+};
+
+// The rows of a gather.
+struct GatherRows {
+  int64_t count = 0, stride = 0;  // stride: of the blocks
+  int64_t first = 0;              // of the table, for the fault
   int64_t* fault = nullptr;
 };
 
@@ -155,10 +186,10 @@ struct Library {
   Failure (*release_host)(Device* device, void* data);
   // Device or host memory on either side.
   Failure (*copy)(Device* device, void* to, const void* from, size_t bytes, Stream* stream);
-  // As a block of `type`, whose columns are `stride` apart.
-  Failure (*gather)(Device* device, void* to, DType type, int64_t stride, const Strided* from, int64_t rows,
-                    int64_t width, Stream* stream);
-  // The same, from the entries' values.
+  // Any number of columns, in few launches.
+  Failure (*gather)(Device* device, const Gathered* columns, int64_t count, const GatherRows* rows,
+                    Stream* stream);
+  // As a block of `type`, whose columns are `stride` apart, from the entries' values.
   Failure (*translate)(Device* device, void* to, DType type, int64_t stride, const Entries* from,
                        int64_t rows, int64_t width, Stream* stream);
   // Key i is text[offsets[i], offsets[i + 1]), in the host's memory; no key comes twice.

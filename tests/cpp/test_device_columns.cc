@@ -28,13 +28,19 @@ const OpenDevice& emulated() {
   return device;
 }
 
-template <class T>
-std::vector<T> gathered(device::Strided from, int64_t rows, DType type, int64_t* fault) {
-  std::vector<T> out(static_cast<size_t>(rows));
+void gather(const std::vector<device::Gathered>& columns, device::GatherRows rows, int64_t* fault) {
   *fault = kNoFault;
-  from.fault = fault;
+  rows.fault = fault;
   const OpenDevice& on = emulated();
-  on.check(on.library->gather(on.device, out.data(), type, rows, &from, rows, 1, nullptr));
+  on.check(
+      on.library->gather(on.device, columns.data(), static_cast<int64_t>(columns.size()), &rows, nullptr));
+}
+
+template <class T>
+std::vector<T> gathered(const device::Strided& from, int64_t rows, DType type, int64_t* fault,
+                        int64_t first_row = 0) {
+  std::vector<T> out(static_cast<size_t>(rows));
+  gather({{from, out.data(), type, 1}}, {rows, rows, first_row, nullptr}, fault);
   return out;
 }
 
@@ -78,11 +84,10 @@ BOOST_AUTO_TEST_CASE(bitmaps_say_what_is_missing_wherever_they_start) {
       if (!is_there) lowest = std::min(lowest, i);
     }
     from.nullable = false;
-    from.first_row = 1000;
-    gathered<double>(from, 20, DType::f64, &fault);
+    gathered<double>(from, 20, DType::f64, &fault, 1000);
     BOOST_TEST(fault == lowest + 1000);
     from.nullable = true;  // no integer says that it is missing
-    gathered<int64_t>(from, 20, DType::i64, &fault);
+    gathered<int64_t>(from, 20, DType::i64, &fault, 1000);
     BOOST_TEST(fault == lowest + 1000);
     from.there = {};
     from.first_bit = first;
@@ -110,6 +115,58 @@ BOOST_AUTO_TEST_CASE(integers_that_a_float_holds_pass_and_no_others) {
   from.kind = Kind::uint64;
   gathered<int64_t>(from, 5, DType::i64, &fault);
   BOOST_TEST(fault == 1);
+}
+
+// Columns of every kind that lie alike, or not, become what each alone becomes, and refuse the same rows.
+BOOST_AUTO_TEST_CASE(many_columns_are_each_by_itself) {
+  constexpr Kind kKinds[] = {Kind::boolean, Kind::int8,    Kind::int16,   Kind::uint32,
+                             Kind::int64,   Kind::float16, Kind::float32, Kind::float64};
+  constexpr DType kTypes[] = {DType::f64, DType::f32, DType::i64};
+  std::mt19937_64 dice(11);
+  std::vector<uint64_t> memory(40'000);
+  int64_t refused = 0;
+  for (int trial = 0; trial < 300; ++trial) {
+    for (uint64_t& word : memory) {
+      const double number = dice() % 2000 == 0 ? std::nan("") : static_cast<double>(dice() % 64);
+      word = trial % 3 == 0 ? dice() % 64 : 0;
+      if (trial % 3 == 1) std::memcpy(&word, &number, sizeof word);
+      if (trial % 3 == 2) word = dice();
+    }
+    const int64_t rows = static_cast<int64_t>(dice() % (trial % 2 == 0 ? 300 : 3)) + 1;
+    const int64_t width = static_cast<int64_t>(dice() % 90) + 1, stride = rows + 5;
+    const DType type = kTypes[dice() % 3];
+    const size_t size = size_of(type);
+    std::vector<std::byte> blocks(size * static_cast<size_t>(width * stride)), expected = blocks;
+    std::vector<device::Gathered> columns;
+    const auto* const data = reinterpret_cast<const std::byte*>(memory.data());
+    const bool by_row = dice() % 2 == 0;
+    device::Strided from;
+    for (int64_t k = 0; k < width; ++k) {
+      if (k == 0 || dice() % 20 == 0) from.kind = kKinds[dice() % std::size(kKinds)];
+      if (dice() % 20 == 0) from.nullable = !from.nullable;
+      if (dice() % 20 == 0) from.expected = dice() % 2 == 0 ? Kind::timestamp : Kind::float32;
+      const int64_t at = dice() % 25 == 0 ? k + 1 : k;
+      from.row_stride = by_row ? width + 3 : 1;
+      from.data = data + (by_row ? at : at * rows) * device::bytes_of(from.kind);
+      from.there =
+          dice() % 30 == 0 ? device::Bitmap{reinterpret_cast<const uint8_t*>(data), k} : device::Bitmap{};
+      from.first_bit = dice() % 30 == 0 ? k : -1;
+      columns.push_back({from, blocks.data() + size * static_cast<size_t>(k * stride), type, 1});
+    }
+    int64_t fault = 0, lowest = kNoFault;
+    for (size_t k = 0; k < columns.size(); ++k) {
+      device::Gathered alone = columns[k];
+      alone.to = expected.data() + size * k * static_cast<size_t>(stride);
+      gather({alone}, {rows, stride, 7, nullptr}, &fault);
+      lowest = std::min(lowest, fault);
+    }
+    gather(columns, {rows, stride, 7, nullptr}, &fault);
+    BOOST_REQUIRE(fault == lowest);
+    refused += lowest != kNoFault;
+    if (lowest == kNoFault) BOOST_REQUIRE(blocks == expected);
+  }
+  BOOST_TEST(refused > 20);
+  BOOST_TEST(refused < 250);
 }
 
 BOOST_AUTO_TEST_CASE(halves_are_what_they_stand_for) {
