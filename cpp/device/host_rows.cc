@@ -7,28 +7,10 @@
 #include <utility>
 
 #include "base/status.h"
+#include "runtime/arrow_layout.h"
 #include "runtime/column_reader.h"
 
 namespace mlcore {
-namespace {
-
-int64_t bytes_of(const ColumnView& column) {
-  switch (column.storage) {
-    case Storage::decimal: return column.width;
-    case Storage::bytes:
-    case Storage::int8:
-    case Storage::uint8: return 1;
-    case Storage::int16:
-    case Storage::uint16:
-    case Storage::float16: return 2;
-    case Storage::int32:
-    case Storage::uint32:
-    case Storage::float32: return 4;
-    default: return 8;
-  }
-}
-
-}  // namespace
 
 HostColumn::HostColumn(const ColumnView& column, std::string_view name, int64_t first, int64_t rows,
                        const ColumnView* dictionary, const CopyToHost& copy)
@@ -74,7 +56,7 @@ void HostColumn::read_numbers(const ColumnView& column, int64_t start, const Cop
   }
   // from the lowest address on, whichever way the rows go
   const int64_t span = (view_.length - 1) * std::abs(column.stride), lowest = column.stride < 0 ? -span : 0;
-  data_.resize(static_cast<size_t>(span + bytes_of(column)));
+  data_.resize(static_cast<size_t>(span + element_bytes(column.storage, column.width)));
   copy(data_.data(), static_cast<const std::byte*>(column.data) + start * column.stride + lowest,
        data_.size());
   view_.data = data_.data() - lowest;

@@ -54,20 +54,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 22> kOther{{
     {"+u", "union"},       {"+r", "run-end encoded"},
 }};
 
-int64_t bytes_of(Storage storage) {
-  switch (storage) {
-    case Storage::int8:
-    case Storage::uint8: return 1;
-    case Storage::int16:
-    case Storage::uint16:
-    case Storage::float16: return 2;
-    case Storage::int32:
-    case Storage::uint32:
-    case Storage::float32: return 4;
-    default: return 8;
-  }
-}
-
 bool parse_int(std::string_view& from, int32_t& out) {
   const auto [end, error] = std::from_chars(from.data(), from.data() + from.size(), out);
   if (error != std::errc()) return false;
@@ -286,6 +272,22 @@ ArrowLayout arrow_layout(const ArrowSchema& schema, std::string_view column) {
   return out;
 }
 
+int64_t element_bytes(Storage storage, uint8_t width) {
+  switch (storage) {
+    case Storage::decimal: return width;
+    case Storage::bytes:
+    case Storage::int8:
+    case Storage::uint8: return 1;
+    case Storage::int16:
+    case Storage::uint16:
+    case Storage::float16: return 2;
+    case Storage::int32:
+    case Storage::uint32:
+    case Storage::float32: return 4;
+    default: return 8;
+  }
+}
+
 void check_lengths(const ArrowArray& array, std::string_view column) {
   require(array.length >= 0 && array.offset >= 0 && array.length <= kMaxElements &&
               array.offset <= kMaxElements - array.length,
@@ -340,7 +342,7 @@ ColumnView arrow_view(const ArrowLayout& layout, const ArrowArray& array, std::s
     check_buffer(view.data, filled, column, "values");
   }
   if (is_view) read_views(array, column, view);
-  view.stride = layout.storage == Storage::decimal ? layout.width : bytes_of(layout.storage);
+  view.stride = element_bytes(layout.storage, layout.width);
   if (layout.dictionary) {
     require(array.dictionary->release != nullptr, ErrorCode::input, ColumnName{column},
             ": expected a dictionary but found a released one");

@@ -30,6 +30,9 @@ std::string arrow_type_name(std::string_view format);
 // Storage::unsupported, which matters when the column is bound.
 ArrowLayout arrow_layout(const ArrowSchema& schema, std::string_view column);
 
+// Bytes of an element that lies beside its neighbours; `width`: of a decimal.
+int64_t element_bytes(Storage storage, uint8_t width);
+
 void check_lengths(const ArrowArray& array, std::string_view column);
 
 // Borrows from `array`. Throws ErrorCode::input where the array breaks the specification.
