@@ -54,6 +54,24 @@ enum class Kind : uint8_t {
   date64,
   timestamp,
 };
+// Bytes of a number, date or time where each has bytes of its own; of text, which varies, 0.
+constexpr int64_t bytes_of(Kind kind) {
+  switch (kind) {
+    case Kind::boolean:
+    case Kind::int8:
+    case Kind::uint8: return 1;
+    case Kind::int16:
+    case Kind::uint16:
+    case Kind::float16: return 2;
+    case Kind::int32:
+    case Kind::uint32:
+    case Kind::float32:
+    case Kind::date32: return 4;
+    case Kind::string: return 0;
+    default: return 8;
+  }
+}
+
 enum class TimeUnit : uint8_t { second, milli, micro, nano };
 
 // Logical type of an input column, as the schema of an artifact states it.

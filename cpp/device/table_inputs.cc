@@ -49,7 +49,7 @@ device::Strided numbers_of(const ColumnSpec& spec, const ColumnView& column) {
     out.first_bit = column.offset;
   } else {
     out.data = element(column, column.offset);
-    out.row_stride = column.stride / device::bytes_of(out.kind);
+    out.row_stride = column.stride / bytes_of(out.kind);
   }
   out.there = there(column);
   out.nullable = spec.nullable;
@@ -76,8 +76,7 @@ std::string list_of(const std::vector<ColumnSpec>& schema, std::span<const int32
 device::Strided TableInput::numbers_from(int64_t first) const {
   device::Strided out = *numbers;
   if (out.first_bit >= 0) out.first_bit += first;
-  else
-    out.data = static_cast<const std::byte*>(out.data) + first * out.row_stride * device::bytes_of(out.kind);
+  else out.data = static_cast<const std::byte*>(out.data) + first * out.row_stride * bytes_of(out.kind);
   out.there.first += first;
   return out;
 }
@@ -85,9 +84,7 @@ device::Strided TableInput::numbers_from(int64_t first) const {
 device::Entries TableInput::entries_from(int64_t first) const {
   device::Entries out = *entries;
   if (out.map != nullptr) out.text.first += first;
-  else
-    out.indices =
-        static_cast<const std::byte*>(out.indices) + first * out.stride * device::bytes_of(out.kind);
+  else out.indices = static_cast<const std::byte*>(out.indices) + first * out.stride * bytes_of(out.kind);
   out.there.first += first;
   return out;
 }
@@ -128,8 +125,7 @@ TableInput TableInputs::read(int32_t index) {
   TableInput out;
   if (crossing.column >= 0 && is_plain(spec, column)) {
     out.numbers = numbers_of(spec, column);
-    if (out.numbers->first_bit < 0)
-      check_aligned(spec, out.numbers->data, device::bytes_of(out.numbers->kind));
+    if (out.numbers->first_bit < 0) check_aligned(spec, out.numbers->data, bytes_of(out.numbers->kind));
     return out;
   }
   const ColumnFeed* const feed = feeds_[at].get();
@@ -143,8 +139,8 @@ TableInput TableInputs::read(int32_t index) {
     device::Entries entries;
     entries.indices = element(column, column.offset);
     entries.kind = kind_of(column.storage);
-    entries.stride = column.stride / device::bytes_of(entries.kind);
-    check_aligned(spec, entries.indices, device::bytes_of(entries.kind));
+    entries.stride = column.stride / bytes_of(entries.kind);
+    check_aligned(spec, entries.indices, bytes_of(entries.kind));
     out.entries = entries;
   } else if (is_text(column)) {
     check_aligned(spec, column.offsets, column.storage == Storage::utf8 ? 4 : 8);

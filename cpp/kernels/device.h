@@ -109,23 +109,8 @@ struct Strided {
   Kind expected = Kind::timestamp;  // of the schema; other than a number: holds whatever is found
 };
 
-// Whether a column of that kind is read as numbers, and the bytes of one.
+// Whether a column of that kind is read as numbers.
 constexpr bool is_number(Kind kind) { return kind != Kind::string && kind <= Kind::timestamp; }
-constexpr int64_t bytes_of(Kind kind) {
-  switch (kind) {
-    case Kind::boolean:
-    case Kind::int8:
-    case Kind::uint8: return 1;
-    case Kind::int16:
-    case Kind::uint16:
-    case Kind::float16: return 2;
-    case Kind::int32:
-    case Kind::uint32:
-    case Kind::float32:
-    case Kind::date32: return 4;
-    default: return 8;
-  }
-}
 
 // `width` of these columns, and where they go: a block of `type`.
 struct Gathered {

@@ -40,23 +40,6 @@ struct Column {
   std::vector<Buffer> buffers;  // validity first; one without memory is exported as null
 };
 
-size_t bytes_of(Kind kind) {
-  switch (kind) {
-    case Kind::boolean:
-    case Kind::int8:
-    case Kind::uint8: return 1;
-    case Kind::int16:
-    case Kind::uint16:
-    case Kind::float16: return 2;
-    case Kind::int32:
-    case Kind::uint32:
-    case Kind::float32:
-    case Kind::date32: return 4;
-    case Kind::string: return 0;
-    default: return 8;
-  }
-}
-
 std::string format_of(const LogicalType& type) {
   switch (type.kind) {
     case Kind::boolean: return "b";
@@ -187,7 +170,7 @@ int64_t ArrowTable::rows() const { return data_->rows; }
 
 void ArrowTable::add(std::string name, const LogicalType& type, std::span<const std::byte> values) {
   const auto rows = static_cast<size_t>(data_->rows);
-  const size_t width = bytes_of(type.kind);
+  const auto width = static_cast<size_t>(bytes_of(type.kind));
   require(width != 0, ErrorCode::input, "Arrow export: ", ColumnName{name},
           ": expected a fixed-width type but found ", name_of(type));
   require(values.size() == rows * width, ErrorCode::input, "Arrow export: ", ColumnName{name}, ": expected ",

@@ -147,7 +147,7 @@ BOOST_AUTO_TEST_CASE(many_columns_are_each_by_itself) {
       if (dice() % 20 == 0) from.expected = dice() % 2 == 0 ? Kind::timestamp : Kind::float32;
       const int64_t at = dice() % 25 == 0 ? k + 1 : k;
       from.row_stride = by_row ? width + 3 : 1;
-      from.data = data + (by_row ? at : at * rows) * device::bytes_of(from.kind);
+      from.data = data + (by_row ? at : at * rows) * bytes_of(from.kind);
       from.there =
           dice() % 30 == 0 ? device::Bitmap{reinterpret_cast<const uint8_t*>(data), k} : device::Bitmap{};
       from.first_bit = dice() % 30 == 0 ? k : -1;
